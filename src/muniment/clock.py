@@ -1,0 +1,32 @@
+"""Time, injected at the edges so that the tests can say what it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Returns the time of day, in UTC."""
+
+    def monotonic(self) -> float:
+        """Returns seconds that never go back, from any beginning."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def rfc3339(moment: datetime) -> str:
+    """Returns a time as RFC 3339 in UTC with microseconds: 2026-11-21T10:00:00.000000Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

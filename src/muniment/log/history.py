@@ -1,0 +1,114 @@
+"""What earlier frames of a shard say: its checkpoints and its batch ids, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from muniment import kernel
+from muniment.errors import Corrupt, InputError, SignatureInvalid
+from muniment.log.batch import BatchIds
+from muniment.log.checkpoint import Checkpoint
+from muniment.log.disk import Disk
+from muniment.log.frame import HEADER_BYTES, BadFrame, BatchId, Kind, parse_batch_table
+from muniment.log.note import Note, Verifier
+from muniment.log.segment import Place, SegmentHeader, read_frame, segment_first, walk
+
+_SEGMENTS_FOR_IDS = 2
+
+
+def segment_names(disk: Disk, directory: Path) -> list[str]:
+    """Returns the names of a shard's segment files, in order."""
+    return [name for name in disk.names(directory) if segment_first(name) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFrame:
+    """A checkpoint as it stands in a segment: the tree's frontier, and the signed note."""
+
+    path: Path
+    offset: int
+    size: int
+    root: bytes
+    frontier: bytes
+    note: str
+
+    @classmethod
+    def read(cls, disk: Disk, path: Path, place: Place) -> CheckpointFrame:
+        """Raises Corrupt where the frame does not verify."""
+        return cls.parse(path, place, read_frame(disk, path, place).payload)
+
+    @classmethod
+    def parse(cls, path: Path, place: Place, payload: bytes) -> CheckpointFrame:
+        """Raises Corrupt where the note is not UTF-8."""
+        header = place.header
+        cut = 32 * header.first.bit_count()
+        try:
+            note = payload[cut:].decode()
+        except UnicodeDecodeError as error:
+            raise Corrupt(str(path), place.offset, "a checkpoint in UTF-8", str(error)) from error
+        return cls(path, place.offset, header.first, header.root, payload[:cut], note)
+
+    def check(self, verifier: Verifier) -> None:
+        """Raises Corrupt unless the log's key signed just this size and root."""
+        try:
+            note = Note.parse(self.note)
+            note.check([verifier])
+            checkpoint = Checkpoint.parse(note.text)
+        except (InputError, SignatureInvalid) as error:
+            expected = f"a checkpoint signed by {verifier.name}"
+            raise Corrupt(str(self.path), self.offset, expected, error.detail) from error
+        stated = Checkpoint(verifier.name, self.size, self.root)
+        if checkpoint != stated or len(note.signatures) != 1:
+            raise Corrupt(str(self.path), self.offset, repr(str(stated)), repr(note.text))
+        found = kernel.root(self.frontier)
+        if found != self.root:
+            raise Corrupt(
+                str(self.path), self.offset, f"a frontier with root {self.root.hex()}", found.hex()
+            )
+
+
+def checkpoint_frames(
+    disk: Disk, directory: Path, last: Path, places: Iterable[Place], *, most: int
+) -> list[CheckpointFrame]:
+    """Returns up to `most` checkpoints, newest first.
+
+    `places` are the frames of the last segment, `last`; earlier segments are walked as needed.
+    """
+    found: list[CheckpointFrame] = []
+    names = [name for name in segment_names(disk, directory) if name <= last.name]
+    path = last
+    while names:
+        path = directory / names.pop()
+        if path != last:
+            places = _all_places(disk, path)
+        for place in reversed([p for p in places if p.header.kind is Kind.CHECKPOINT]):
+            found.append(CheckpointFrame.read(disk, path, place))
+            if len(found) == most:
+                return found
+    return found
+
+
+def read_batch_ids(disk: Disk, directory: Path) -> BatchIds:
+    """Returns the ids of the batches in the newest segments."""
+    ids = BatchIds()
+    for name in reversed(segment_names(disk, directory)[-_SEGMENTS_FOR_IDS:]):
+        path = directory / name
+        batches: list[BatchId] = []
+        for place in _all_places(disk, path):
+            if place.header.ids:
+                table = disk.read(path, place.offset + HEADER_BYTES, place.header.ids)
+                try:
+                    batches.extend(parse_batch_table(table, place.header.first))
+                except BadFrame as error:
+                    raise Corrupt(str(path), place.offset, error.expected, error.found) from error
+        ids.add_older(batches)
+        if ids.full:
+            break
+    return ids
+
+
+def _all_places(disk: Disk, path: Path) -> list[Place]:
+    header = SegmentHeader.read(disk, path)
+    return list(walk(disk, path, header.length, disk.size(path)))

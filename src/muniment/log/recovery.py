@@ -1,0 +1,246 @@
+"""Recovery: what a shard's files say at start, and what may be mended without asking.
+
+Three things can stand in the files of a writer that died, none of which was acknowledged: a
+segment whose header is not whole, a group commit at the end of the last segment that is not
+whole, and a checkpoint that is in the segment but not yet in `checkpoints`. Those are mended; the
+bytes of a group that is cut off are kept in a file until they are themselves an entry. Anything
+else raises Corrupt, and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from muniment import kernel
+from muniment.errors import Corrupt
+from muniment.log.committer import CHECKPOINTS, Tail
+from muniment.log.disk import Disk, write_file
+from muniment.log.frame import HEADER_BYTES, MAGIC, BadFrame, FrameHeader, Kind
+from muniment.log.history import CheckpointFrame, checkpoint_frames, segment_names
+from muniment.log.note import Verifier
+from muniment.log.segment import END, TRAILER, Place, SegmentHeader, read_frame, walk
+from muniment.log.tiles import DIRECTORY, TileFiles, check_edge
+
+CUT = ".cut-"
+_CHECKPOINT_TAIL = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """The last segment: the frames of its whole groups, where they end, and the file's size."""
+
+    path: Path
+    header: SegmentHeader
+    places: list[Place]
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.places[-1].end if self.places else self.header.length
+
+    @property
+    def sealed(self) -> bool:
+        return bool(self.places) and self.places[-1].header.kind is Kind.SEAL
+
+
+def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
+    """Returns where a shard's log ends, mending what a crash may leave.
+
+    Raises Corrupt naming file, byte, what was expected and what was found.
+    """
+    segment = _last_segment(disk, directory)
+    if segment is None:
+        _check_published(disk, directory, [])
+        tiles = TileFiles(disk, directory / DIRECTORY, 0)
+        return Tail(0, b"", tiles, published=None, checkpoints=0)
+    _check_place(segment, verifier)
+    newest = checkpoint_frames(disk, directory, segment.path, segment.places, most=2)
+    for checkpoint in newest[:1]:
+        checkpoint.check(verifier)
+    published, pending, durable = _check_published(disk, directory, newest)
+    tail = _read_tree(disk, directory, segment, newest[0] if newest else None)
+    tail.published, tail.pending, tail.checkpoints = published, pending, durable
+    if not segment.sealed:
+        if segment.end < segment.size:
+            _cut(disk, segment)
+        tail.segment, tail.offset = segment.header, segment.end
+        entries = [place for place in segment.places if place.header.kind is Kind.ENTRIES]
+        tail.places = [(place.header.first, place.offset) for place in entries]
+    return tail
+
+
+def _last_segment(disk: Disk, directory: Path) -> _Segment | None:
+    """Finds the last segment that was begun, and removes one whose header was never whole."""
+    for name in reversed(segment_names(disk, directory)):
+        path = directory / name
+        try:
+            header = SegmentHeader.read(disk, path)
+        except Corrupt:
+            if MAGIC in disk.read(path):
+                raise
+            disk.remove(path)
+            disk.sync_directory(directory)
+            continue
+        return _Segment(path, header, _whole_groups(disk, path, header), disk.size(path))
+    return None
+
+
+def _whole_groups(disk: Disk, path: Path, header: SegmentHeader) -> list[Place]:
+    """Returns the frames up to the end of the last group commit that is whole.
+
+    Raises Corrupt where something valid follows what is broken: a torn write stands at the end.
+    """
+    size = disk.size(path)
+    places: list[Place] = []
+    groups = [0]
+    try:
+        for place in walk(disk, path, header.length, size):
+            places.append(place)
+            if place.header.ends:
+                groups.append(len(places))
+    except Corrupt as error:
+        if _group_after(disk, path, error.offset + 1, size):
+            raise
+    del places[groups[-1] :]
+    if not places:
+        return places
+    whole = _trailer_is_whole(disk, path, places[-1], size)
+    if places[-1].header.kind is not Kind.SEAL:
+        whole = places[-1].end < size or _bodies_are_whole(disk, path, places[groups[-2] :])
+    return places if whole else places[: groups[-2]]
+
+
+def _bodies_are_whole(disk: Disk, path: Path, places: list[Place]) -> bool:
+    try:
+        for place in places:
+            read_frame(disk, path, place)
+    except Corrupt:
+        return False
+    return True
+
+
+def _trailer_is_whole(disk: Disk, path: Path, seal: Place, size: int) -> bool:
+    """Whether a seal's trailer follows. Raises Corrupt where something else does."""
+    if seal.header.kind is not Kind.SEAL:
+        return False
+    expected = TRAILER.pack(END, seal.offset)
+    found = disk.read(path, seal.end, size - seal.end)
+    if not expected.startswith(found):
+        raise Corrupt(str(path), seal.end, f"the trailer {expected.hex()}", found[:32].hex())
+    return found == expected
+
+
+def _group_after(disk: Disk, path: Path, offset: int, size: int) -> bool:
+    """Whether another group commit begins later: then all before it was once synced."""
+    data = disk.read(path, offset, size - offset)
+    at = data.find(MAGIC)
+    while at >= 0:
+        with suppress(BadFrame):
+            if FrameHeader.parse(data[at : at + HEADER_BYTES]).begins:
+                return True
+        at = data.find(MAGIC, at + 1)
+    return False
+
+
+def _check_place(segment: _Segment, verifier: Verifier) -> None:
+    header, path = segment.header, segment.path
+    if header.origin != verifier.name:
+        raise Corrupt(str(path), 0, f"origin {verifier.name}", header.origin)
+    if int(path.stem) != header.first:
+        raise Corrupt(str(path), 0, f"the first index {path.stem}", f"{header.first}")
+
+
+def _check_published(
+    disk: Disk, directory: Path, newest: list[CheckpointFrame]
+) -> tuple[str | None, str | None, int]:
+    """Compares `checkpoints` with the newest checkpoints in the segments.
+
+    Returns the published checkpoint, the one that is still to be published, and the bytes of
+    `checkpoints` that stand. Only the newest one may be missing there, or be cut short.
+    """
+    path = directory / CHECKPOINTS
+    size = disk.size(path) if CHECKPOINTS in disk.names(directory) else 0
+    start = max(0, size - _CHECKPOINT_TAIL)
+    end = disk.read(path, start, size - start) if size else b""
+    if not newest:
+        if end:
+            raise Corrupt(str(path), 0, "no checkpoint: the segments hold none", f"{size} bytes")
+        return None, None, 0
+    last = newest[0].note
+    if end.endswith(last.encode()):
+        return last, None, size
+    before = newest[1].note if len(newest) > 1 else ""
+    place = end.rfind(before.encode()) if before else 0
+    rest = end[place + len(before.encode()) :]
+    if place < 0 or not last.encode().startswith(rest):
+        raise Corrupt(
+            str(path),
+            size,
+            f"the checkpoint of size {newest[0].size} that the segments end with, or the one "
+            "before it",
+            f"another end: {end[-120:].decode(errors='replace')!r}",
+        )
+    return before or None, last, size - len(rest)
+
+
+def _read_tree(
+    disk: Disk, directory: Path, segment: _Segment, newest: CheckpointFrame | None
+) -> Tail:
+    """Rebuilds the tree from the last checkpoint of this segment, or from its header."""
+    header, places = segment.header, segment.places
+    size, frontier = header.first, header.frontier
+    if newest is not None and newest.path == segment.path:
+        size, frontier = newest.size, newest.frontier
+        places = [place for place in places if place.offset > newest.offset]
+    tiles = TileFiles(disk, directory / DIRECTORY, size)
+    check_edge(disk, directory / DIRECTORY, size, frontier)
+    for place in places:
+        if place.header.kind is not Kind.ENTRIES:
+            continue
+        frame = read_frame(disk, segment.path, place)
+        if frame.first != size:
+            raise Corrupt(str(segment.path), place.offset, f"entry {size}", f"entry {frame.first}")
+        leaves = kernel.leaf_hashes(frame.payload)
+        frontier, completed = kernel.extend(frontier, size, leaves)
+        found = kernel.root(frontier)
+        if found != frame.root:
+            root = frame.root.hex()
+            raise Corrupt(str(segment.path), place.offset, f"root {root}", found.hex())
+        tiles.append(completed)
+        size += frame.count
+    return Tail(size, frontier, tiles, published=None, checkpoints=0)
+
+
+def _cut(disk: Disk, segment: _Segment) -> None:
+    """Cuts off a group that was never acknowledged, keeping its bytes in a file beside it."""
+    path, end = segment.path, segment.end
+    lost = disk.read(path, end, segment.size - end)
+    write_file(disk, path.with_name(f"{path.name}{CUT}{end}"), lost)
+    file = disk.append(path)
+    try:
+        file.truncate(end)
+        file.sync()
+    finally:
+        file.close()
+
+
+def cut_files(disk: Disk, directory: Path) -> list[Path]:
+    """Returns the files that hold cut-off bytes, until those bytes are entries themselves."""
+    return [directory / name for name in disk.names(directory) if CUT in name]
+
+
+def cut_record(path: Path, data: bytes) -> dict[str, object]:
+    """Describes cut-off bytes: what is recorded of them in the log."""
+    segment, _, offset = path.name.partition(CUT)
+    return {
+        "action": "log.cut",
+        "resource": segment,
+        "outcome": "success",
+        "reason": "a group commit was not whole when the log was opened; it was not acknowledged",
+        "offset": int(offset),
+        "bytes": len(data),
+        "sha256": sha256(data).hexdigest(),
+    }

@@ -1,0 +1,185 @@
+"""A shard: one append-only sequence with its own tree, key, directory and writer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from muniment import kernel
+from muniment.clock import Clock, SystemClock, rfc3339
+from muniment.errors import Corrupt, SettingsError
+from muniment.kernel import MAX_ENTRY_BYTES
+from muniment.log.batch import Acknowledgement, Batch
+from muniment.log.committer import Committer, SegmentLimits
+from muniment.log.disk import Disk, PosixDisk, write_file
+from muniment.log.history import read_batch_ids
+from muniment.log.note import Signer
+from muniment.log.proof_file import ProofFile
+from muniment.log.reader import ShardReader
+from muniment.log.recovery import cut_files, cut_record, open_tail
+from muniment.log.writer import Health, Writer, WriterMetrics
+
+VERIFIER = "verifier"
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
+"""Names of logs and shards: they are parts of paths, of URLs and of key names."""
+
+_CUT_PIECE = MAX_ENTRY_BYTES - 1024
+
+
+class Shard:
+    """An open shard. Make one with `create` or `open`; `close` it to publish what is left."""
+
+    def __init__(
+        self,
+        log: str,
+        name: str,
+        committer: Committer,
+        writer: Writer,
+        reader: ShardReader,
+        verifier: str,
+    ) -> None:
+        self.log = log
+        self.name = name
+        self.verifier = verifier
+        self.reader = reader
+        self._committer = committer
+        self._writer = writer
+
+    @classmethod
+    def create(cls, directory: Path, signer: Signer, disk: Disk | None = None) -> None:
+        """Makes the directory of a new, empty shard; it is there whole or not at all."""
+        disk = disk or PosixDisk()
+        draft = directory.with_name(f".{directory.name}.new")
+        disk.make_directory(draft)
+        write_file(disk, draft / VERIFIER, f"{signer.verifier}\n".encode())
+        disk.rename(draft, directory)
+        disk.sync_directory(directory.parent)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        signer: Signer,
+        *,
+        log: str,
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+        limits: SegmentLimits | None = None,
+        queue_bytes: int = 64 << 20,
+    ) -> Shard:
+        """Opens a shard for writing, mending what a crash may leave.
+
+        One process may do so at a time; the caller sees to that. Raises Corrupt where the files
+        are not what was promised, SettingsError where the key is not this shard's.
+        """
+        disk, clock = disk or PosixDisk(), clock or SystemClock()
+        _check_key(disk, directory, signer)
+        _remove_drafts(disk, directory)
+        tail = open_tail(disk, directory, signer.verifier)
+        reader = ShardReader(directory, disk)
+        reader.advance(tail.size)
+        committer = Committer(disk, directory, signer, tail, limits)
+        ids = read_batch_ids(disk, directory)
+        writer = Writer(log, directory.name, committer, ids, reader, clock, queue_bytes=queue_bytes)
+        shard = cls(log, directory.name, committer, writer, reader, str(signer.verifier))
+        writer.start()
+        shard._record_cuts(disk, directory, clock)
+        return shard
+
+    def _record_cuts(self, disk: Disk, directory: Path, clock: Clock) -> None:
+        """Puts cut-off bytes into the log as entries, then removes the files that kept them."""
+        for path in cut_files(disk, directory):
+            data = disk.read(path)
+            record = cut_record(path, data)
+            header = _own_header(clock, "muniment")
+            chunks = kernel.pack_records([json.dumps(record).encode()], header)
+            pieces = [data[i : i + _CUT_PIECE] for i in range(0, len(data), _CUT_PIECE)]
+            chunks += kernel.pack_records(pieces, _own_header(clock, "muniment.cut"))
+            id_ = f"{path.name}-{record['sha256']}"
+            self.submit(Batch(chunks, id_)).result()
+            disk.remove(path)
+            disk.sync_directory(directory)
+
+    def submit(self, batch: Batch) -> Future[Acknowledgement]:
+        """Queues a batch; see Writer.submit."""
+        return self._writer.submit(batch)
+
+    @property
+    def origin(self) -> str:
+        """The name that the shard's checkpoints carry."""
+        return self._committer.origin
+
+    @property
+    def size(self) -> int:
+        """Durable entries."""
+        return self.reader.size
+
+    @property
+    def published_size(self) -> int:
+        """Entries under the published checkpoint."""
+        return self._committer.published_size
+
+    @property
+    def health(self) -> Health:
+        """Whether the shard acknowledges."""
+        return self._writer.health
+
+    @property
+    def metrics(self) -> WriterMetrics:
+        """Counts since the start."""
+        return self._writer.metrics
+
+    @property
+    def on_commit(self) -> list[Callable[[int], None]]:
+        """Called on the writer's thread with the durable size after each commit; be quick."""
+        return self._writer.on_commit
+
+    def checkpoint(self) -> str | None:
+        """Returns the published checkpoint, or None for a log that has none yet."""
+        return self._committer.tail.published
+
+    def wait_published(self, size: int, timeout: float) -> bool:
+        """Waits until the published checkpoint covers `size` entries; says whether it does."""
+        return self._writer.wait_published(size, timeout)
+
+    def prove(self, index: int) -> ProofFile:
+        """Returns the proof of an entry under the published checkpoint.
+
+        Raises NoSuchEntry where that does not cover it (yet: see `wait_published`).
+        """
+        note = self.checkpoint()
+        size = self.published_size
+        path = self.reader.inclusion_proof(index, size)
+        assert note is not None
+        return ProofFile(index, tuple(path), note)
+
+    def close(self) -> None:
+        """Commits what waits, publishes it, and closes the files."""
+        self._writer.close()
+
+
+def _own_header(clock: Clock, source: str) -> bytes:
+    header = {"at": rfc3339(clock.now()), "via": "muniment", "as": source}
+    return json.dumps(header, separators=(",", ":")).encode() + b"\n"
+
+
+def _check_key(disk: Disk, directory: Path, signer: Signer) -> None:
+    path = directory / VERIFIER
+    try:
+        found = disk.read(path).decode(errors="replace").strip()
+    except FileNotFoundError:
+        raise Corrupt(str(path), 0, f"the verifier key {signer.verifier}", "no file") from None
+    if found != str(signer.verifier):
+        raise SettingsError(
+            f"{path} names the key {found}, the private key given is that of {signer.verifier}"
+        )
+
+
+def _remove_drafts(disk: Disk, directory: Path) -> None:
+    """Removes files that a crash left half made; they were never renamed into place."""
+    for name in disk.names(directory):
+        if name.startswith(".") and name.endswith(".new"):
+            disk.remove(directory / name)

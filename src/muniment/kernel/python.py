@@ -189,8 +189,8 @@ def crc32c(data: bytes, seed: int = 0) -> int:
 
 
 def compress(data: bytes) -> bytes:
-    """Returns one zstd frame (RFC 8878, level 1) that states its content's size."""
-    return zstandard.ZstdCompressor(level=1).compress(data)
+    """Returns one zstd frame (RFC 8878, level 1) with its content's size and checksum."""
+    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data)
 
 
 def decompress(data: bytes, size: int) -> bytes:
@@ -198,6 +198,9 @@ def decompress(data: bytes, size: int) -> bytes:
     if size > MAX_CHUNK_BYTES:
         raise ValueError(f"{size} bytes are over the bound of {MAX_CHUNK_BYTES}")
     try:
+        stated = zstandard.get_frame_parameters(data).content_size
+        if stated != size:  # checked first: the library allocates what the frame states
+            raise ValueError(f"the frame states {stated} bytes where {size} were stated")
         found = zstandard.ZstdDecompressor().decompress(
             data, max_output_size=size, read_across_frames=False, allow_extra_data=False
         )

@@ -15,7 +15,7 @@ name and renamed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from muniment.log.segment import END, TRAILER, SegmentHeader, seal_payload, segm
 from muniment.log.tiles import TileFiles
 
 CHECKPOINTS = "checkpoints"
+PROBE = ".probe.new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Committer:
         self._file: AppendFile | None = None
         self._opened = 0.0
         self._sound = True
+        self._gave_up = False
+        self._wanted = 0
 
     @property
     def published_size(self) -> int:
@@ -132,21 +135,20 @@ class Committer:
     def publish(self, now: float) -> str:
         """Publishes the checkpoint of the durable tree and returns it. Raises StorageFailing."""
         tail = self.tail
-        try:
-            file = self._ready(now)
-            if tail.pending is None:
+        if tail.pending is None:
+            with _elsewhere("tiles"):
                 tail.tiles.sync()
+            try:
+                file = self._ready(now)
                 note = self.sign(tail.size, tail.root)
                 payload = tail.frontier + note.encode()
                 frame = Frame(Kind.CHECKPOINT, tail.size, 0, tail.root, payload)
                 self._append(file, frame.encode())
-                tail.pending = note
-        except OSError as error:
-            raise self._failed(error) from error
-        try:
+            except OSError as error:
+                raise self._failed(error) from error
+            tail.pending = note
+        with _elsewhere(CHECKPOINTS):
             self._append_checkpoint(tail.pending)
-        except OSError as error:
-            raise StorageFailing(f"{CHECKPOINTS}: {error.strerror or error}") from error
         tail.published, tail.pending = tail.pending, None
         return tail.published
 
@@ -168,11 +170,29 @@ class Committer:
         self.tail.checkpoints = durable + len(data)
 
     def mend(self, now: float) -> None:
-        """Tries to become able to write again after a failure. Raises StorageFailing."""
+        """Tries to become able to write again after a failure. Raises StorageFailing.
+
+        As many bytes as failed must go to the disk and away again first: a disk with room for a
+        segment's header, but not for the next commit, is still full.
+        """
         try:
             self._ready(now)
         except OSError as error:
             raise self._failed(error) from error
+        with _elsewhere(self._directory.name):
+            self._probe()
+
+    def _probe(self) -> None:
+        path = self._directory / PROBE
+        if path.name in self._disk.names(self._directory):
+            self._disk.remove(path)
+        file = self._disk.create(path)
+        try:
+            file.write(bytes(self._wanted))
+            file.sync()
+        finally:
+            file.close()
+            self._disk.remove(path)
 
     def close(self, now: float) -> None:
         """Publishes what is not published yet and closes the files. Raises StorageFailing."""
@@ -184,6 +204,7 @@ class Committer:
             self.tail.tiles.close()
 
     def _append(self, file: AppendFile, data: bytes) -> None:
+        self._wanted = len(data)
         file.write(data)
         file.sync()
         self.tail.offset += len(data)
@@ -205,13 +226,14 @@ class Committer:
 
     def _over(self, now: float) -> bool:
         tail, limits = self.tail, self._limits
-        old = now - self._opened >= limits.age and bool(tail.places)
-        return tail.offset >= limits.size or len(tail.places) >= limits.frames or old
+        old = now - self._opened >= limits.age
+        full = tail.offset >= limits.size or len(tail.places) >= limits.frames
+        return bool(tail.places) and (full or old)  # without entries the next has the same name
 
     def _begin(self, now: float) -> None:
         """Begins the next segment. Its first index is the tree's size, so its name is new."""
         tail = self.tail
-        header = SegmentHeader(self.origin, tail.size, tail.frontier)
+        header = SegmentHeader(self.origin, tail.size, tail.frontier, self._gave_up)
         path = self._path(header)
         if path.name in self._disk.names(self._directory):
             self._disk.remove(path)  # an earlier attempt: it holds no durable frame
@@ -220,7 +242,7 @@ class Committer:
         self._file.sync()
         self._disk.sync_directory(self._directory)
         tail.segment, tail.offset, tail.places = header, header.length, []
-        self._opened = now
+        self._opened, self._gave_up = now, False
 
     def _seal(self, file: AppendFile, now: float) -> None:
         tail = self.tail
@@ -251,7 +273,7 @@ class Committer:
                     file.sync()
                 finally:
                     file.close()
-                tail.segment = None
+                tail.segment, self._gave_up = None, True
             else:
                 write_file(self._disk, path, self._disk.read(path, 0, tail.offset))
         self._sound = True
@@ -270,6 +292,15 @@ class Committer:
 
     def _path(self, segment: SegmentHeader) -> Path:
         return self._directory / segment_name(segment.first)
+
+
+@contextmanager
+def _elsewhere(name: str) -> Iterator[None]:
+    """Translates a failure outside the segment, which stays sound."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailing(f"{name}: {error.strerror or error}", retry_after=2) from error
 
 
 def _merge(batches: Sequence[Batch], first: int) -> Iterator[tuple[list[BatchId], Chunk]]:

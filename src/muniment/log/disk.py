@@ -49,7 +49,7 @@ class Disk(Protocol):
         """Returns the names in a folder, sorted."""
 
     def make_directory(self, path: Path) -> None:
-        """Makes a folder with all above it; nothing happens where it is there already."""
+        """Makes a folder with all above it, durably; nothing happens where it is there already."""
 
     def sync_directory(self, path: Path) -> None:
         """Makes the names in a folder durable."""
@@ -121,7 +121,10 @@ class PosixDisk:
         return sorted(entry.name for entry in os.scandir(directory))
 
     def make_directory(self, path: Path) -> None:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            self.sync_directory(folder.parent)
 
     def sync_directory(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -33,6 +33,10 @@ MAGIC = b"MNMF"
 MAX_ID_BYTES = 255
 MAX_BODY_BYTES = 8 << 20
 
+END = b"MUNIEND1"
+TRAILER_BYTES = len(END) + 8
+"""A sealed segment ends with END and an offset; no frame of entries ends like that."""
+
 _START = Struct(">4sI")
 _REST = Struct(">IBBBBQIIII32s")
 _BATCH = Struct(">IIB")
@@ -138,17 +142,13 @@ class Frame:
     ids: Sequence[BatchId] = field(default=())
 
     def encode(self) -> bytes:
-        """Returns the frame's bytes, compressed where that saves an eighth or more."""
+        """Returns the frame's bytes."""
         table = b"".join(
             _BATCH.pack(batch.first - self.first, batch.count, len(batch.id.encode()))
             + batch.id.encode()
             for batch in self.ids
         )
-        stored, codec = self.payload, 0
-        if self.kind is Kind.ENTRIES and len(stored) >= _COMPRESS_FROM:
-            packed = compress(stored)
-            if len(packed) <= len(stored) * 7 // 8:
-                stored, codec = packed, 1
+        stored, codec = self._stored(self.root + table)
         rest = _REST.pack(
             crc32c(stored, crc32c(table)),
             self.kind,
@@ -163,6 +163,24 @@ class Frame:
             self.root,
         )
         return b"".join((_START.pack(MAGIC, crc32c(rest)), rest, table, stored))
+
+    def _stored(self, before: bytes) -> tuple[bytes, int]:
+        """Returns the payload and its codec: compressed where that saves an eighth or more.
+
+        `before` is what stands before it. A sender can make an entry end like a sealed segment, and a reader that opens the file
+        just then would follow it to frames that the sender made up. Such a payload takes the
+        other codec: a zstd frame ends with a checksum.
+        """
+        plain = self.payload, 0
+        if self.kind is not Kind.ENTRIES:
+            return plain
+        short = len(self.payload) < _COMPRESS_FROM
+        if short and not _looks_sealed(before + self.payload):
+            return plain
+        packed = compress(self.payload), 1
+        if not short and len(packed[0]) <= len(self.payload) * 7 // 8:
+            return plain if _looks_sealed(before + packed[0]) else packed
+        return packed if _looks_sealed(before + self.payload) else plain
 
     @classmethod
     def decode(cls, header: FrameHeader, body: bytes) -> Frame:
@@ -191,6 +209,10 @@ class Frame:
             header.ends,
             ids,
         )
+
+
+def _looks_sealed(frame: bytes) -> bool:
+    return frame[-TRAILER_BYTES:].startswith(END)
 
 
 def parse_batch_table(table: bytes, first: int) -> list[BatchId]:

@@ -82,7 +82,7 @@ def checkpoint_frames(
     while names:
         path = directory / names.pop()
         if path != last:
-            places = _all_places(disk, path)
+            places = all_places(disk, path)
         for place in reversed([p for p in places if p.header.kind is Kind.CHECKPOINT]):
             found.append(CheckpointFrame.read(disk, path, place))
             if len(found) == most:
@@ -96,7 +96,7 @@ def read_batch_ids(disk: Disk, directory: Path) -> BatchIds:
     for name in reversed(segment_names(disk, directory)[-_SEGMENTS_FOR_IDS:]):
         path = directory / name
         batches: list[BatchId] = []
-        for place in _all_places(disk, path):
+        for place in all_places(disk, path):
             if place.header.ids:
                 table = disk.read(path, place.offset + HEADER_BYTES, place.header.ids)
                 try:
@@ -109,6 +109,7 @@ def read_batch_ids(disk: Disk, directory: Path) -> BatchIds:
     return ids
 
 
-def _all_places(disk: Disk, path: Path) -> list[Place]:
+def all_places(disk: Disk, path: Path) -> list[Place]:
+    """Returns the frames of a segment by their headers. Raises Corrupt."""
     header = SegmentHeader.read(disk, path)
     return list(walk(disk, path, header.length, disk.size(path)))

@@ -155,7 +155,7 @@ class Note:
         split = note.rfind("\n\n")
         if split < 0 or not note.endswith("\n"):
             raise InputError("a note is text, an empty line and signature lines")
-        lines = note[split + 2 :].splitlines()
+        lines = note[split + 2 : -1].split("\n")
         if not 0 < len(lines) <= MAX_SIGNATURES:
             raise InputError(f"a note has 1 to {MAX_SIGNATURES} signatures, not {len(lines)}")
         return cls(note[: split + 1], tuple(_signature(line) for line in lines))

@@ -19,7 +19,7 @@ from muniment.errors import Corrupt
 from muniment.log.committer import CHECKPOINTS, Tail
 from muniment.log.disk import Disk, write_file
 from muniment.log.frame import HEADER_BYTES, MAGIC, BadFrame, FrameHeader, Kind
-from muniment.log.history import CheckpointFrame, checkpoint_frames, segment_names
+from muniment.log.history import CheckpointFrame, all_places, checkpoint_frames, segment_names
 from muniment.log.note import Verifier
 from muniment.log.segment import END, TRAILER, Place, SegmentHeader, read_frame, walk
 from muniment.log.tiles import DIRECTORY, TileFiles, check_edge
@@ -63,9 +63,10 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
     published, pending, durable = _check_published(disk, directory, newest)
     tail = _read_tree(disk, directory, segment, newest[0] if newest else None)
     tail.published, tail.pending, tail.checkpoints = published, pending, durable
+    if not segment.sealed and segment.end < segment.size:
+        _cut(disk, segment)
+    _make_durable(disk, directory, segment)
     if not segment.sealed:
-        if segment.end < segment.size:
-            _cut(disk, segment)
         tail.segment, tail.offset = segment.header, segment.end
         entries = [place for place in segment.places if place.header.kind is Kind.ENTRIES]
         tail.places = [(place.header.first, place.offset) for place in entries]
@@ -102,14 +103,18 @@ def _whole_groups(disk: Disk, path: Path, header: SegmentHeader) -> list[Place]:
             if place.header.ends:
                 groups.append(len(places))
     except Corrupt as error:
-        if _group_after(disk, path, error.offset + 1, size):
+        if _group_after(disk, path, error.offset, size):
             raise
     del places[groups[-1] :]
     if not places:
         return places
-    whole = _trailer_is_whole(disk, path, places[-1], size)
-    if places[-1].header.kind is not Kind.SEAL:
-        whole = places[-1].end < size or _bodies_are_whole(disk, path, places[groups[-2] :])
+    last = places[groups[-2] :]
+    if last[-1].header.kind is Kind.SEAL:
+        whole = _trailer_is_whole(disk, path, last[-1], size) and _bodies_are_whole(
+            disk, path, last
+        )
+    else:
+        whole = last[-1].end < size or _bodies_are_whole(disk, path, last)
     return places if whole else places[: groups[-2]]
 
 
@@ -124,19 +129,30 @@ def _bodies_are_whole(disk: Disk, path: Path, places: list[Place]) -> bool:
 
 def _trailer_is_whole(disk: Disk, path: Path, seal: Place, size: int) -> bool:
     """Whether a seal's trailer follows. Raises Corrupt where something else does."""
-    if seal.header.kind is not Kind.SEAL:
-        return False
     expected = TRAILER.pack(END, seal.offset)
     found = disk.read(path, seal.end, size - seal.end)
-    if not expected.startswith(found):
+    if not _torn(found, expected):
         raise Corrupt(str(path), seal.end, f"the trailer {expected.hex()}", found[:32].hex())
     return found == expected
 
 
+def _torn(found: bytes, whole: bytes) -> bool:
+    """Whether a write of `whole` can have left this: a beginning, zeros where pages were lost."""
+    pairs = zip(found, whole, strict=False)
+    return len(found) <= len(whole) and all(a in (0, b) for a, b in pairs)
+
+
 def _group_after(disk: Disk, path: Path, offset: int, size: int) -> bool:
-    """Whether another group commit begins later: then all before it was once synced."""
+    """Whether another group commit begins later: then all before it was once synced.
+
+    Nothing begins after a frame that goes beyond the end of the file: that is torn, and what
+    looks like a frame inside it was put there by a sender.
+    """
     data = disk.read(path, offset, size - offset)
-    at = data.find(MAGIC)
+    with suppress(BadFrame):
+        if FrameHeader.parse(data).length > len(data):
+            return False
+    at = data.find(MAGIC, 1)
     while at >= 0:
         with suppress(BadFrame):
             if FrameHeader.parse(data[at : at + HEADER_BYTES]).begins:
@@ -175,7 +191,7 @@ def _check_published(
     before = newest[1].note if len(newest) > 1 else ""
     place = end.rfind(before.encode()) if before else 0
     rest = end[place + len(before.encode()) :]
-    if place < 0 or not last.encode().startswith(rest):
+    if place < 0 or not _torn(rest, last.encode()):
         raise Corrupt(
             str(path),
             size,
@@ -189,42 +205,86 @@ def _check_published(
 def _read_tree(
     disk: Disk, directory: Path, segment: _Segment, newest: CheckpointFrame | None
 ) -> Tail:
-    """Rebuilds the tree from the last checkpoint of this segment, or from its header."""
-    header, places = segment.header, segment.places
-    size, frontier = header.first, header.frontier
-    if newest is not None and newest.path == segment.path:
-        size, frontier = newest.size, newest.frontier
-        places = [place for place in places if place.offset > newest.offset]
+    """Rebuilds the tree from the newest checkpoint on, or from nothing where there is none.
+
+    The header of a later segment is under no signature, so the way there is hashed as well.
+    """
+    size, frontier = (newest.size, newest.frontier) if newest is not None else (0, b"")
     tiles = TileFiles(disk, directory / DIRECTORY, size)
     check_edge(disk, directory / DIRECTORY, size, frontier)
-    for place in places:
-        if place.header.kind is not Kind.ENTRIES:
+    tail = Tail(size, frontier, tiles, published=None, checkpoints=0)
+    for name in segment_names(disk, directory):
+        path = directory / name
+        if path.name > segment.path.name or (newest is not None and path < newest.path):
             continue
-        frame = read_frame(disk, segment.path, place)
-        if frame.first != size:
-            raise Corrupt(str(segment.path), place.offset, f"entry {size}", f"entry {frame.first}")
+        places = segment.places if path == segment.path else all_places(disk, path)
+        if newest is not None and path == newest.path:
+            places = [place for place in places if place.offset > newest.offset]
+        else:
+            header = SegmentHeader.read(disk, path)
+            if (header.first, header.frontier) != (tail.size, tail.frontier):
+                expected = f"a segment from entry {tail.size} with the tree's frontier there"
+                raise Corrupt(str(path), 0, expected, f"one from {header.first}")
+        for place in places:
+            if place.header.kind is Kind.ENTRIES:
+                _read_entries(disk, path, place, tail)
+    return tail
+
+
+def _read_entries(disk: Disk, path: Path, place: Place, tail: Tail) -> None:
+    frame = read_frame(disk, path, place)
+    if frame.first != tail.size:
+        raise Corrupt(str(path), place.offset, f"entry {tail.size}", f"entry {frame.first}")
+    try:
         leaves = kernel.leaf_hashes(frame.payload)
-        frontier, completed = kernel.extend(frontier, size, leaves)
-        found = kernel.root(frontier)
-        if found != frame.root:
-            root = frame.root.hex()
-            raise Corrupt(str(segment.path), place.offset, f"root {root}", found.hex())
-        tiles.append(completed)
-        size += frame.count
-    return Tail(size, frontier, tiles, published=None, checkpoints=0)
+    except ValueError as error:
+        raise Corrupt(str(path), place.offset, "packed entries", str(error)) from error
+    if len(leaves) != 32 * frame.count:
+        raise Corrupt(str(path), place.offset, f"{frame.count} entries", f"{len(leaves) // 32}")
+    tail.frontier, completed = kernel.extend(tail.frontier, tail.size, leaves)
+    found = kernel.root(tail.frontier)
+    if found != frame.root:
+        raise Corrupt(str(path), place.offset, f"root {frame.root.hex()}", found.hex())
+    tail.tiles.append(completed)
+    tail.size += frame.count
 
 
 def _cut(disk: Disk, segment: _Segment) -> None:
-    """Cuts off a group that was never acknowledged, keeping its bytes in a file beside it."""
+    """Cuts off a group that was never acknowledged, keeping its bytes in a file beside it.
+
+    The record of an earlier cut can itself be cut off, at the same place: its file stays.
+    """
     path, end = segment.path, segment.end
     lost = disk.read(path, end, segment.size - end)
-    write_file(disk, path.with_name(f"{path.name}{CUT}{end}"), lost)
+    kept = path.with_name(f"{path.name}{CUT}{end}")
+    number = 1
+    while kept.name in disk.names(kept.parent) and disk.read(kept) != lost:
+        number += 1
+        kept = path.with_name(f"{path.name}{CUT}{end}.{number}")
+    write_file(disk, kept, lost)
     file = disk.append(path)
     try:
         file.truncate(end)
         file.sync()
     finally:
         file.close()
+
+
+def _make_durable(disk: Disk, directory: Path, segment: _Segment) -> None:
+    """Syncs what is built upon from here on: a process that was killed may not have done so."""
+    disk.sync_directory(directory)
+    paths = [segment.path]
+    if CHECKPOINTS in disk.names(directory):
+        paths.append(directory / CHECKPOINTS)
+    for path in paths:
+        try:
+            file = disk.append(path)
+        except PermissionError:
+            continue  # sealed, and that is done after the sync
+        try:
+            file.sync()
+        finally:
+            file.close()
 
 
 def cut_files(disk: Disk, directory: Path) -> list[Path]:
@@ -240,7 +300,7 @@ def cut_record(path: Path, data: bytes) -> dict[str, object]:
         "resource": segment,
         "outcome": "success",
         "reason": "a group commit was not whole when the log was opened; it was not acknowledged",
-        "offset": int(offset),
+        "offset": int(offset.partition(".")[0]),
         "bytes": len(data),
         "sha256": sha256(data).hexdigest(),
     }

@@ -3,6 +3,7 @@
 A segment is a header, then frames, then, once sealed, a seal frame and a trailer:
 
     magic      8  b"MUNISEG1"
+    flags      1  bit 0: the segment before was given up after a failed write, and has no seal
     origin     2  length, then the origin's bytes
     first      8  index of the first entry
     frontier      the tree's right edge at `first`: 32 bytes for each bit set in `first`
@@ -26,14 +27,14 @@ from struct import Struct
 from muniment.errors import Corrupt
 from muniment.kernel import crc32c
 from muniment.log.disk import Disk
+from muniment.log.frame import END as END
 from muniment.log.frame import HEADER_BYTES, BadFrame, Frame, FrameHeader, Kind
 
 MAGIC = b"MUNISEG1"
-END = b"MUNIEND1"
 SUFFIX = ".seg"
 TRAILER = Struct(">8sQ")
 
-_ORIGIN = Struct(">8sH")
+_ORIGIN = Struct(">8sBH")
 _FIRST = Struct(">Q")
 _CRC = Struct(">I")
 _PLACE = Struct(">QI")
@@ -55,18 +56,22 @@ def segment_first(name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """Where a segment stands: its log's origin, its first index, the tree's frontier there."""
+    """Where a segment stands: its log's origin, its first index, the tree's frontier there.
+
+    `after_failure` says that the segment before has no seal because the disk failed it; without
+    that, a missing seal would be unseen.
+    """
 
     origin: str
     first: int
     frontier: bytes
+    after_failure: bool = False
 
     def encode(self) -> bytes:
         """Returns the header's bytes."""
         origin = self.origin.encode()
-        data = b"".join(
-            (_ORIGIN.pack(MAGIC, len(origin)), origin, _FIRST.pack(self.first), self.frontier)
-        )
+        start = _ORIGIN.pack(MAGIC, self.after_failure, len(origin))
+        data = b"".join((start, origin, _FIRST.pack(self.first), self.frontier))
         return data + _CRC.pack(crc32c(data))
 
     @property
@@ -81,7 +86,7 @@ class SegmentHeader:
         data = disk.read(path, 0, _MAX_HEADER)
         if len(data) < _ORIGIN.size or data[: len(MAGIC)] != MAGIC:
             raise Corrupt(str(path), 0, f"segment magic {MAGIC!r}", repr(data[: len(MAGIC)]))
-        _, length = _ORIGIN.unpack_from(data)
+        _, flags, length = _ORIGIN.unpack_from(data)
         place = _ORIGIN.size + length
         if len(data) < place + _FIRST.size:
             raise Corrupt(str(path), 0, "a whole segment header", f"{len(data)} bytes")
@@ -92,11 +97,13 @@ class SegmentHeader:
         stated, found = _CRC.unpack_from(data, end)[0], crc32c(data[:end])
         if stated != found:
             raise Corrupt(str(path), 0, f"segment header CRC {stated:08x}", f"{found:08x}")
+        if flags > 1:
+            raise Corrupt(str(path), len(MAGIC), "known flags", str(flags))
         try:
             origin = data[_ORIGIN.size : place].decode()
         except UnicodeDecodeError as error:
             raise Corrupt(str(path), 0, "an origin in UTF-8", str(error)) from error
-        return cls(origin, first, data[place + _FIRST.size : end])
+        return cls(origin, first, data[place + _FIRST.size : end], bool(flags))
 
 
 @dataclass(frozen=True, slots=True)

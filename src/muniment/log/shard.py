@@ -86,7 +86,11 @@ class Shard:
         writer = Writer(log, directory.name, committer, ids, reader, clock, queue_bytes=queue_bytes)
         shard = cls(log, directory.name, committer, writer, reader, str(signer.verifier))
         writer.start()
-        shard._record_cuts(disk, directory, clock)
+        try:
+            shard._record_cuts(disk, directory, clock)
+        except BaseException:
+            writer.close()  # or a second one would be started beside it
+            raise
         return shard
 
     def _record_cuts(self, disk: Disk, directory: Path, clock: Clock) -> None:

@@ -8,10 +8,12 @@ and synced before a checkpoint that covers them is published.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from muniment.errors import Corrupt
-from muniment.log.disk import AppendFile, Disk
+from muniment.log.disk import AppendFile, Disk, write_file
 from muniment.log.merkle import perfect_root
 
 WIDTH = 256
@@ -24,11 +26,27 @@ def completed(size: int, level: int) -> int:
     return size >> 8 * level
 
 
+@dataclass(slots=True)
+class _Level:
+    """A tile file. Of its `written` bytes, `synced` are durable; `kept` are those that are not.
+
+    `file` is None where the file has to be made, or made anew because a sync of it failed.
+    """
+
+    path: Path
+    file: AppendFile | None = None
+    synced: int = 0
+    written: int = 0
+    kept: bytearray = field(default_factory=bytearray)
+    dirty: bool = False
+
+
 class TileFiles:
     """Appends to a shard's tile files. One writer.
 
-    A failed write is kept in memory and tried again with the next one, so that tiles never stop
-    an acknowledgement; `sync` raises OSError for as long as something is missing on disk.
+    What is not durable is kept in memory and tried again with the next hashes, so that tiles
+    never stop an acknowledgement; `sync` raises OSError for as long as something is missing on
+    disk. A file whose sync failed is written anew under its name.
     """
 
     def __init__(self, disk: Disk, directory: Path, size: int) -> None:
@@ -38,75 +56,91 @@ class TileFiles:
         """
         self._disk = disk
         self._directory = directory
-        self._files: list[AppendFile] = []
-        self._lengths: list[int] = []
-        self._pending: list[list[bytes]] = []
-        self._unsynced: set[int] = set()
+        self._levels: list[_Level] = []
         self._new_names = False
         disk.make_directory(directory)
+        for name in disk.names(directory):
+            if name.startswith(".") and name.endswith(".new"):
+                disk.remove(directory / name)  # left half made by a crash
         names = set(disk.names(directory))
         level = 1
         while completed(size, level) or str(level) in names:
             self._open(level, completed(size, level) * HASH, str(level) in names)
             level += 1
 
-    def _open(self, level: int, length: int, exists: bool) -> None:
-        path = self._directory / str(level)
-        found = self._disk.size(path) if exists else 0
+    def _open(self, number: int, length: int, exists: bool) -> None:
+        level = _Level(self._directory / str(number), synced=length, written=length)
+        found = self._disk.size(level.path) if exists else 0
         if found < length:
-            raise Corrupt(str(path), found, f"{length} bytes of tile hashes", f"{found} bytes")
-        file = self._disk.append(path) if exists else self._disk.create(path)
-        self._new_names |= not exists
-        if found > length:
-            file.truncate(length)
-        self._files.append(file)
-        self._lengths.append(length)
-        self._pending.append([])
+            raise Corrupt(
+                str(level.path), found, f"{length} bytes of tile hashes", f"{found} bytes"
+            )
+        if exists:
+            level.file = self._disk.append(level.path)
+        if level.file is not None and found > length:
+            level.file.truncate(length)
+            level.dirty = True
+        self._levels.append(level)
 
     def append(self, tiles: Sequence[bytes]) -> None:
         """Takes the hashes that `kernel.extend` completed for levels 1, 2, ..."""
-        for level, hashes in enumerate(tiles, 1):
-            if level > len(self._pending):
-                self._pending.append([])
-            if hashes:
-                self._pending[level - 1].append(hashes)
-                self._unsynced.add(level)
-        try:
+        for number, hashes in enumerate(tiles, 1):
+            if number > len(self._levels):
+                self._levels.append(_Level(self._directory / str(number)))
+            self._levels[number - 1].kept += hashes
+        with suppress(OSError):  # the segment holds the truth, `sync` tells of the rest
             self._write()
-        except OSError:
-            return  # kept in _pending: the segment holds the truth, `sync` tells of the rest
 
     def _write(self) -> None:
-        for level, pending in enumerate(self._pending, 1):
-            if level > len(self._files):
-                path = self._directory / str(level)
-                self._files.append(self._disk.create(path))
-                self._lengths.append(0)
-                self._new_names = True
-            if not pending:
+        for level in self._levels:
+            file = level.file or self._make(level)
+            data = bytes(level.kept[level.written - level.synced :])
+            if not data:
                 continue
-            data = b"".join(pending)
-            file, length = self._files[level - 1], self._lengths[level - 1]
-            if file.size() != length:
-                file.truncate(length)
+            if file.size() != level.written:
+                file.truncate(level.written)
+            level.dirty = True
             file.write(data)
-            self._lengths[level - 1] = length + len(data)
-            pending.clear()
+            level.written += len(data)
+
+    def _make(self, level: _Level) -> AppendFile:
+        if level.path.name in self._disk.names(self._directory):
+            whole = self._disk.read(level.path, 0, level.synced) + level.kept
+            write_file(self._disk, level.path, whole)
+            level.synced = level.written = len(whole)
+            level.kept.clear()
+            level.dirty = False
+            level.file = self._disk.append(level.path)
+        else:
+            level.file = self._disk.create(level.path)
+            self._new_names = True
+        return level.file
 
     def sync(self) -> None:
         """Makes all that was appended durable. Raises OSError."""
         self._write()
-        for level in sorted(self._unsynced):
-            self._files[level - 1].sync()
-            self._unsynced.discard(level)
+        for level in self._levels:
+            if level.dirty and level.file is not None:
+                self._sync(level, level.file)
         if self._new_names:
             self._disk.sync_directory(self._directory)
             self._new_names = False
 
+    def _sync(self, level: _Level, file: AppendFile) -> None:
+        try:
+            file.sync()
+        except OSError:
+            level.file, level.written = None, level.synced
+            file.close()
+            raise
+        level.synced, level.dirty = level.written, False
+        level.kept.clear()
+
     def close(self) -> None:
         """Closes the files."""
-        for file in self._files:
-            file.close()
+        for level in self._levels:
+            if level.file is not None:
+                level.file.close()
 
 
 def check_edge(disk: Disk, directory: Path, size: int, frontier: bytes) -> None:

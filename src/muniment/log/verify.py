@@ -159,6 +159,7 @@ def _join(checks: Sequence[SegmentCheck], report: ShardReport) -> bool:
     """Checks that each segment goes on where the one before ended. Says whether all is whole."""
     report.segments = len(checks)
     size, frontier = 0, b""
+    before: SegmentCheck | None = None
     whole = True
     for check in checks:
         if check.finding is not None:
@@ -170,7 +171,9 @@ def _join(checks: Sequence[SegmentCheck], report: ShardReport) -> bool:
         if check.start != frontier and whole:
             report.find(check.path, "its frontier is not that of the segments before it", 0)
             whole = False
-        size, frontier = check.size, check.frontier
+        if before is not None and whole and not (before.sealed or check.after_failure):
+            report.find(before.path, "the seal is missing", before.length)
+        size, frontier, before = check.size, check.frontier, check
     report.size, report.root = size, kernel.root(frontier).hex() if whole else ""
     return whole
 
@@ -240,8 +243,9 @@ def _compare_tiles(
             place = offset // HASH
             report.find(path, f"hash {place} is not that of the entries below it", offset)
         level += 1
+    known = {str(number) for number in range(1, level)}
     for name in names:
-        if not (name.isdigit() and 0 < int(name) < level) and not live:
+        if name not in known and not live:
             report.find(directory / name, "is no tile file of a log of this size")
 
 

@@ -42,6 +42,7 @@ class SegmentCheck:
     path: Path
     first: int = 0
     start: bytes = b""
+    after_failure: bool = False
     size: int = 0
     frontier: bytes = b""
     length: int = 0
@@ -111,6 +112,7 @@ class _Scan:
             self._wrong(0, f"the first index {self._path.stem}", str(header.first))
         check.first = check.size = header.first
         check.start = check.frontier = header.frontier
+        check.after_failure = header.after_failure
         self._note_root(header.first, header.frontier)
 
     def _check_group(self, place: Place) -> None:
@@ -152,7 +154,7 @@ class _Scan:
         if 0 <= index < len(entries) and batch.count > 0:
             try:
                 found = json.loads(entries[index].partition(b"\n")[0]).get("id")
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, RecursionError):
                 found = None
         if found is not None and found != batch.id:
             self._wrong(place.offset, f"batch id {found!r} as in the entry", repr(batch.id))

@@ -133,6 +133,7 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        group: list[_Waiting] = []
         try:
             while not self._done():
                 group = self._take()
@@ -144,7 +145,7 @@ class Writer:
             _logger.exception("the writer of %s/%s stopped", self._log, self._shard)
             self._fail(f"the writer stopped: {error}")
         finally:
-            self._refuse_queue()
+            self._refuse_queue(group)
 
     def _done(self) -> bool:
         with self._changed:
@@ -189,21 +190,28 @@ class Writer:
             self._count(batches, self._clock.monotonic() - started)
             self._reader.advance(self._committer.tail.size)
             self._acknowledge(fresh, first, receipt)
-        for waiting in repeated:
-            self._replay(waiting)
+        for waiting, known in repeated:
+            self._replay(waiting, known or self._ids.find(waiting.batch.id or ""))
         if fresh:
             for callback in self.on_commit:
                 callback(self._committer.tail.size)
 
-    def _sort(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
-        """Parts the batches that are new from those whose id has been seen."""
+    def _sort(
+        self, group: list[_Waiting]
+    ) -> tuple[list[_Waiting], list[tuple[_Waiting, BatchId | None]]]:
+        """Parts the batches that are new from those whose id has been seen.
+
+        The batch that had the id is looked up now: the new ones can push it out of the window.
+        None stands for one of this very group.
+        """
         fresh: list[_Waiting] = []
-        repeated: list[_Waiting] = []
+        repeated: list[tuple[_Waiting, BatchId | None]] = []
         seen: set[str] = set()
         for waiting in group:
             id_ = waiting.batch.id
-            if id_ is not None and (id_ in seen or self._ids.find(id_)):
-                repeated.append(waiting)
+            known = None if id_ is None else self._ids.find(id_)
+            if known is not None or id_ in seen:
+                repeated.append((waiting, known))
                 continue
             if id_ is not None:
                 seen.add(id_)
@@ -221,11 +229,10 @@ class Writer:
     def _acknowledgement(self, first: int, count: int, receipt: str) -> Acknowledgement:
         return Acknowledgement(self._log, self._shard, first, count, DURABILITY_LOCAL, receipt)
 
-    def _replay(self, waiting: _Waiting) -> None:
+    def _replay(self, waiting: _Waiting, known: BatchId | None) -> None:
         """Answers a batch that was taken before: same bytes, same answer."""
         batch = waiting.batch
         try:
-            known = self._ids.find(batch.id or "")
             assert known is not None
             if not self._same(batch, known):
                 raise Conflict(
@@ -239,6 +246,9 @@ class Writer:
             waiting.future.set_result(replace(answer, replayed=True))
         except MunimentError as error:
             waiting.future.set_exception(error)
+        except OSError as error:
+            reason = f"the first answer cannot be read: {error.strerror or error}"
+            waiting.future.set_exception(StorageFailing(reason, retry_after=2))
 
     def _same(self, batch: Batch, known: BatchId) -> bool:
         """Whether the entries of a batch are those in the log, apart from the receipt headers."""
@@ -294,10 +304,12 @@ class Writer:
                 self.health = replace(self.health, reason=reason)
         self._refuse_queue()
 
-    def _refuse_queue(self) -> None:
+    def _refuse_queue(self, group: Sequence[_Waiting] = ()) -> None:
         with self._changed:
-            refused, self._queued = list(self._queue), 0
+            refused = [waiting for waiting in group if not waiting.future.done()]
+            refused += self._queue
             self._queue.clear()
+            self._queued = 0
         reason = self.health.reason or "the log is closed"
         for waiting in refused:
             waiting.future.set_exception(StorageFailing(reason, retry_after=2))

@@ -1,0 +1,90 @@
+"""A Muniment of its own for a measurement, in a directory that goes with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_SECONDS = 30.0
+
+
+@dataclass
+class Server:
+    """A running server: its address, its data directory, its process."""
+
+    port: int
+    data: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """The server's base address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> dict[str, object]:
+        """Returns the JSON answer to a GET."""
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return dict(json.load(answer))
+
+    def load(self, connections: int, requests: int, size: int) -> dict[str, float]:
+        """Runs the load generator against this server and returns what it measured."""
+        path = "/api/v1/logs/default/entries?as=json"
+        numbers = [str(n) for n in (self.port, connections, requests, size)]
+        command = [sys.executable, "-m", "bench.load", path, "127.0.0.1", *numbers]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        return dict(json.loads(done.stdout))
+
+    def resident(self) -> dict[str, int]:
+        """Returns the resident bytes of the server and of its query process."""
+        root = self.process.pid
+        sizes = {"server": _resident(root)}
+        children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+        for child in children:
+            sizes["query"] = sizes.get("query", 0) + _resident(int(child))
+        return sizes
+
+
+def _resident(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def serve(data: Path) -> Iterator[Server]:
+    """Starts `muniment serve` on a free loopback port, and stops it in the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "muniment", "serve", "--data", str(data)]
+    command += ["--listen", f"127.0.0.1:{port}", "--syslog", "off"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    server = Server(port, data, process)
+    try:
+        _wait(server)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=120)
+
+
+def _wait(server: Server) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            server.get("/readyz")
+            return
+        except (urllib.error.URLError, ConnectionError) as error:
+            if time.monotonic() > deadline or server.process.poll() is not None:
+                raise RuntimeError("the server did not become ready") from error
+            time.sleep(0.05)

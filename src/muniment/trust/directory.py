@@ -1,0 +1,155 @@
+"""Verification of a data directory: every shard, and every file beside them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from muniment.access.tokens import check_tokens
+from muniment.errors import InputError, NotFound
+from muniment.index.check import check_index
+from muniment.log.checkpoint import Checkpoint
+from muniment.log.note import Signer, Verifier
+from muniment.log.report import Finding, Report
+from muniment.log.shard import VERIFIER
+from muniment.log.verify import Progress, verify_shard
+
+ACCESS, INDEX, KEYS, LOGS = "access", "index", "keys", "logs"
+TOKENS = "tokens.json"
+
+
+def shard_directories(directory: Path) -> list[Path]:
+    """Returns the shards below a data directory, a log's directory or a shard's directory.
+
+    Raises NotFound where there is none.
+    """
+    if not directory.is_dir():
+        raise NotFound(f"{directory} is no directory")
+    if (directory / LOGS).is_dir():
+        found = [shard for log in _folders(directory / LOGS) for shard in _folders(log)]
+    elif (directory / VERIFIER).is_file() or any(directory.glob("*.seg")):
+        found = [directory]
+    else:
+        found = [shard for shard in _folders(directory) if (shard / VERIFIER).is_file()]
+    if not found:
+        raise NotFound(f"{directory} holds no log")
+    return found
+
+
+def evidence_bytes(directory: Path) -> int:
+    """Returns the bytes that `verify_directory` will read of the segments, for a progress bar."""
+    return sum(
+        segment.stat().st_size
+        for shard in shard_directories(directory)
+        for segment in shard.glob("*.seg")
+    )
+
+
+def verify_directory(
+    directory: Path,
+    *,
+    trust: Sequence[str] = (),
+    keys: Sequence[Verifier] = (),
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Report:
+    """Verifies all that a directory holds and returns what was found.
+
+    See `verify_shard` for `trust` and `keys`. Raises NotFound where there is no log to look at.
+    """
+    report = Report()
+    shards = shard_directories(directory)
+    whole = (directory / LOGS).is_dir()
+    live = whole and _is_live(directory)
+    if live:
+        report.notes.append("a server is writing here: what it wrote since is not covered")
+    for shard in shards:
+        report.shards.append(
+            verify_shard(shard, trust=trust, keys=keys, jobs=jobs, live=live, progress=progress)
+        )
+    origins = {shard.origin for shard in report.shards}
+    for note in trust:
+        checkpoint = Checkpoint.of_note(note)
+        if checkpoint.origin not in origins:
+            problem = f"there is no log {checkpoint.origin}, of which a checkpoint was kept"
+            report.other.append(Finding(str(directory), problem))
+    if whole:
+        report.other += _check_keys(directory, shards)
+        report.other += _check_beside(directory)
+        if live:
+            report.notes.append("the index is not checked while a server writes it")
+        else:
+            report.other += _check_indexes(directory)
+    return report
+
+
+def _folders(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _is_live(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _check_keys(directory: Path, shards: Sequence[Path]) -> Iterator[Finding]:
+    """Each shard has its private key, each key its shard, and the two belong together."""
+    names = {f"{shard.parent.name}.{shard.name}.key": shard for shard in shards}
+    folder = directory / KEYS
+    found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    for name, shard in names.items():
+        if name not in found:
+            yield Finding(str(folder / name), f"the key of shard {shard.name} is missing")
+            continue
+        yield from _check_key(found[name], shard / VERIFIER)
+    for name in sorted(set(found) - set(names)):
+        yield Finding(str(folder / name), "the shard of this key is missing")
+
+
+def _check_key(path: Path, verifier: Path) -> Iterator[Finding]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        signer = Signer.parse(text)
+        if text not in (signer.export(), signer.export() + "\n"):
+            yield Finding(str(path), "holds more than a private key", 0)
+        if verifier.is_file() and verifier.read_bytes().strip() != str(signer.verifier).encode():
+            yield Finding(str(path), f"is not the key of {verifier}", 0)
+    except PermissionError:
+        return  # who verifies need not be who may sign
+    except (InputError, UnicodeDecodeError) as error:
+        yield Finding(str(path), f"no private key: {error}", 0)
+
+
+def _check_beside(directory: Path) -> Iterator[Finding]:
+    for path in sorted(directory.iterdir()):
+        if path.name not in (ACCESS, INDEX, KEYS, LOGS):
+            yield Finding(str(path), "does not belong to a data directory")
+    for path in sorted((directory / LOGS).rglob("*")):
+        if len(path.relative_to(directory / LOGS).parts) <= 2 and not path.is_dir():
+            yield Finding(str(path), "does not belong to a data directory")
+    tokens = directory / ACCESS / TOKENS
+    problem = check_tokens(tokens) if tokens.is_file() else "the access tokens are missing"
+    if problem is not None:
+        yield Finding(str(tokens), problem)
+    if tokens.parent.is_dir():
+        for path in sorted(tokens.parent.iterdir()):
+            if path.name != TOKENS:
+                yield Finding(str(path), "does not belong to a data directory")
+
+
+def _check_indexes(directory: Path) -> Iterator[Finding]:
+    folder = directory / INDEX
+    for index in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not (directory / LOGS / index.name).is_dir():
+            yield Finding(str(index), "is the index of a log that is not here")
+            continue
+        for finding in check_index(index):
+            yield Finding(str(finding.file), f"{finding.detail} (`muniment index rebuild`)")

@@ -1,0 +1,140 @@
+"""Runs the shell blocks of a documentation page as a reader would, top to bottom.
+
+A block is fenced as ```sh, with words behind it that a reader does not see:
+
+    background     it stays in the foreground of a terminal of its own
+    stops-server   the reader stops Muniment before it
+    exit=N         it ends with this exit code (0 without the word)
+
+Addresses of the page are replaced by free ones of the test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+_BLOCK = re.compile(r"^( *)```sh([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_STARTING_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of commands and the words behind its fence."""
+
+    words: tuple[str, ...]
+    text: str
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that the page promises."""
+        return next((int(w[5:]) for w in self.words if w.startswith("exit=")), 0)
+
+
+def blocks(page: Path) -> list[Block]:
+    """Returns a page's shell blocks, without the indentation of the list that they stand in."""
+    found = []
+    for indent, words, text in _BLOCK.findall(page.read_text()):
+        lines = [line.removeprefix(indent) for line in text.splitlines()]
+        found.append(Block(tuple(words.split()), "\n".join(lines)))
+    return found
+
+
+@dataclass
+class Reader:
+    """Somebody who follows a page in an empty folder."""
+
+    folder: Path
+    replaced: Mapping[str, str]
+    url: str
+    variables: Mapping[str, str]
+    background: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    shell_state: str = ""
+
+    def follow(self, block: Block) -> subprocess.CompletedProcess[str] | None:
+        """Runs one block; raises AssertionError where it does not end as the page promises."""
+        text = block.text
+        for old, new in self.replaced.items():
+            text = text.replace(old, new)
+        if "stops-server" in block.words:
+            self.stop_first()
+        if "background" in block.words:
+            self._start(text)
+            return None
+        script = f"set -eo pipefail\n{self.shell_state}\n{text}"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == block.exit_code, f"{text}\n{done.stdout}\n{done.stderr}"
+        self.shell_state += "".join(
+            f"{line}\n" for line in re.findall(r"^\w+=\$\((?:.|\n)*?\)$", text, re.MULTILINE)
+        )
+        return done
+
+    def _start(self, text: str) -> None:
+        lines = text.strip().splitlines()
+        script = "\n".join([*lines[:-1], f"exec {lines[-1]}"])
+        self.background.append(
+            subprocess.Popen(
+                ["bash", "-c", f"set -e\n{script}"],
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )
+        if "muniment serve" in text:
+            self.wait_ready()
+        else:
+            time.sleep(1)
+
+    def wait_ready(self) -> None:
+        """Waits until Muniment answers on the page's address."""
+        deadline = time.monotonic() + _STARTING_SECONDS
+        while True:
+            try:
+                with urlopen(f"{self.url}/readyz", timeout=5):
+                    return
+            except (URLError, ConnectionError):
+                assert time.monotonic() < deadline, "Muniment did not become ready"
+                time.sleep(0.1)
+
+    def stop_first(self) -> None:
+        """Stops Muniment, which every page starts first."""
+        process = self.background.pop(0)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+    def stop(self) -> None:
+        """Stops everything that was started."""
+        for process in self.background:
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self.background:
+            process.wait(timeout=60)
+
+    def _environment(self) -> dict[str, str]:
+        binaries = str(Path(sys.executable).parent)
+        path = f"{binaries}:{os.environ['PATH']}:/usr/sbin"
+        return {**os.environ, **self.variables, "PATH": path, "HOME": str(self.folder)}
+
+
+def free_port() -> int:
+    """Returns a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

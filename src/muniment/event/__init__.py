@@ -1,0 +1,8 @@
+"""What the bytes of an entry mean: OCSF columns, and one parser a source of logs."""
+
+from __future__ import annotations
+
+from muniment.event.decode import decode
+from muniment.event.schema import SCHEMA
+
+__all__ = ["SCHEMA", "decode"]

@@ -167,9 +167,9 @@ class Frame:
     def _stored(self, before: bytes) -> tuple[bytes, int]:
         """Returns the payload and its codec: compressed where that saves an eighth or more.
 
-        `before` is what stands before it. A sender can make an entry end like a sealed segment, and a reader that opens the file
-        just then would follow it to frames that the sender made up. Such a payload takes the
-        other codec: a zstd frame ends with a checksum.
+        `before` is what stands before it. A sender can make an entry end like a sealed segment,
+        and a reader that opens the file just then would follow it to frames that the sender made
+        up. Such a payload takes the other codec: a zstd frame ends with a checksum.
         """
         plain = self.payload, 0
         if self.kind is not Kind.ENTRIES:

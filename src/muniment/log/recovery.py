@@ -9,6 +9,7 @@ else raises Corrupt, and nothing is changed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -54,6 +55,7 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
     segment = _last_segment(disk, directory)
     if segment is None:
         _check_published(disk, directory, [])
+        _make_durable(disk, directory, [])
         tiles = TileFiles(disk, directory / DIRECTORY, 0)
         return Tail(0, b"", tiles, published=None, checkpoints=0)
     _check_place(segment, verifier)
@@ -65,7 +67,7 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
     tail.published, tail.pending, tail.checkpoints = published, pending, durable
     if not segment.sealed and segment.end < segment.size:
         _cut(disk, segment)
-    _make_durable(disk, directory, segment)
+    _make_durable(disk, directory, [CHECKPOINTS, segment.path.name])
     if not segment.sealed:
         tail.segment, tail.offset = segment.header, segment.end
         entries = [place for place in segment.places if place.header.kind is Kind.ENTRIES]
@@ -270,17 +272,15 @@ def _cut(disk: Disk, segment: _Segment) -> None:
         file.close()
 
 
-def _make_durable(disk: Disk, directory: Path, segment: _Segment) -> None:
+def _make_durable(disk: Disk, directory: Path, names: Sequence[str]) -> None:
     """Syncs what is built upon from here on: a process that was killed may not have done so."""
+    disk.sync_directory(directory.parent)
     disk.sync_directory(directory)
-    paths = [segment.path]
-    if CHECKPOINTS in disk.names(directory):
-        paths.append(directory / CHECKPOINTS)
-    for path in paths:
+    for name in names:
         try:
-            file = disk.append(path)
-        except PermissionError:
-            continue  # sealed, and that is done after the sync
+            file = disk.append(directory / name)
+        except (FileNotFoundError, PermissionError):
+            continue  # not there yet; or sealed, and that is done after the sync
         try:
             file.sync()
         finally:

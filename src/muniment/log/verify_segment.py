@@ -150,16 +150,11 @@ class _Scan:
     def _check_id(self, place: Place, frame: Frame, entries: list[bytes], batch: BatchId) -> None:
         """The batch table is not under the tree: it must say what the entries' headers say."""
         index = batch.first - frame.first
-        found: object = None
-        if 0 <= index < len(entries) and batch.count > 0:
-            try:
-                found = json.loads(entries[index].partition(b"\n")[0]).get("id")
-            except (ValueError, AttributeError, RecursionError):
-                found = None
-        if found is not None and found != batch.id:
-            self._wrong(place.offset, f"batch id {found!r} as in the entry", repr(batch.id))
-        if not 0 <= index < len(entries):
+        if not 0 <= index < len(entries) or not batch.count:
             self._wrong(place.offset, "a batch that begins in its frame", f"entry {batch.first}")
+        expected = _batch_id(entries[index])
+        if expected is not None and expected != batch.id:
+            self._wrong(place.offset, f"batch id {expected!r} as in the entry", repr(batch.id))
 
     def _check_root(self, place: Place, frame: Frame) -> None:
         found = kernel.root(self._check.frontier)
@@ -189,3 +184,15 @@ class _Scan:
 
     def _wrong(self, offset: int, expected: str, found: str) -> NoReturn:
         raise Corrupt(str(self._path), offset, expected, found)
+
+
+def _batch_id(entry: bytes) -> str | None:
+    """Returns the batch id that an entry's receipt header gives: `<from> <id>`, or `<id>`."""
+    try:
+        header = json.loads(entry.partition(b"\n")[0])
+        id_, sender = header.get("id"), header.get("from")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    if id_ is None:
+        return None
+    return f"{id_}" if sender is None else f"{sender} {id_}"

@@ -1,0 +1,300 @@
+"""The follower: reads every log from its cursor, keeps the index up with it, and never stops it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Any
+
+from muniment.errors import MunimentError, Unavailable, UnknownLog
+from muniment.index.damage import IndexDamaged
+from muniment.index.log_index import LogIndex
+from muniment.index.reading import MAX_BYTES, MAX_ENTRIES, OpenReader, Reader, rows
+from muniment.index.turn import Turn
+
+FLUSH_ROWS = 65_536
+FLUSH_BYTES = 12 << 20
+FLUSH_SECONDS = 20.0
+_RETRY_SECONDS = 5.0
+_MERGE_SECONDS = 2.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ShardState:
+    """One shard as the follower knows it; `trouble` says why it cannot be read."""
+
+    reader: Reader
+    trouble: str = ""
+    retry_at: float = 0.0
+
+
+@dataclass(slots=True)
+class LogState:
+    """One log: its index, or why there is none."""
+
+    name: str
+    shards: dict[str, ShardState] = field(default_factory=dict)
+    index: LogIndex | None = None
+    trouble: MunimentError | None = None
+    retry_at: float = 0.0
+    broken: bool = False
+
+
+class Follower:
+    """Follows all logs of a data directory, on a thread of its own, and merges on another.
+
+    `clock` gives seconds, monotonic; `now` gives milliseconds since the epoch; `settle` is called
+    after each flush, to hand memory back.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        open_reader: OpenReader,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], int],
+        settle: Callable[[], None] = lambda: None,
+        flush_rows: int = FLUSH_ROWS,
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        self._data = data
+        self._open_reader = open_reader
+        self._clock = clock
+        self._now = now
+        self._settle = settle
+        self._turn = Turn()
+        self._flush_rows = flush_rows
+        self._flush_seconds = flush_seconds
+        self._logs: dict[str, LogState] = {}
+        self._changed = Condition()
+        self._stopping = False
+        self._threads = [
+            Thread(target=self._follow, name="follow"),
+            Thread(target=self._merge, name="merge"),
+        ]
+
+    def start(self, logs: Mapping[str, Sequence[str]]) -> None:
+        """Opens the indexes of these logs and begins to follow them."""
+        for name, shards in logs.items():
+            for shard in shards:
+                self._shard(name, shard)
+            self._state(name)
+        for state in self._logs.values():
+            self._try_open(state)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stops following, flushes, and lets go of the indexes."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        for state in self._logs.values():
+            if state.index is not None:
+                try:
+                    state.index.close()
+                except (OSError, MunimentError) as error:
+                    _log.warning("%s: the last rows were not flushed: %s", state.name, error)
+
+    def advance(self, log: str, shard: str, size: int) -> None:
+        """Tells that the first `size` entries of a shard are durable."""
+        with self._changed:
+            self._shard(log, shard).reader.advance(size)
+            self._changed.notify_all()
+
+    def index(self, log: str) -> LogIndex:
+        """Returns the index of a log. Raises UnknownLog, or Unavailable where it cannot be used."""
+        state = self._logs.get(log)
+        if state is None:
+            raise UnknownLog(f"there is no log {log}")
+        if state.index is None:
+            raise state.trouble or Unavailable(f"the index of {log} is being opened")
+        if state.index.damage is not None:
+            raise state.index.damage
+        return state.index
+
+    def sizes(self, log: str) -> dict[str, int]:
+        """Returns the durable size of each shard of a log, as far as it was told."""
+        shards = self._logs[log].shards
+        return {name: shard.reader.size for name, shard in list(shards.items())}
+
+    def cursors(self) -> dict[str, dict[str, int]]:
+        """Returns for each log and shard the index of the first entry not searchable yet."""
+        return {
+            name: dict(state.index.snapshot.cursors)
+            for name, state in list(self._logs.items())
+            if state.index is not None
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Returns the state of each log and shard; see `QueryProcess.status`."""
+        return {name: _status(state) for name, state in list(self._logs.items())}
+
+    def _state(self, log: str) -> LogState:
+        return self._logs.setdefault(log, LogState(log))
+
+    def _shard(self, log: str, shard: str) -> ShardState:
+        shards = self._state(log).shards
+        if shard not in shards:
+            reader = self._open_reader(self._data / "logs" / log / shard)
+            shards[shard] = ShardState(reader)
+        return shards[shard]
+
+    def _try_open(self, state: LogState) -> None:
+        try:
+            state.index = LogIndex(
+                self._data / "index" / state.name,
+                state.name,
+                list(state.shards),
+                clock=self._clock,
+                now=self._now,
+                turn=self._turn,
+            )
+            state.trouble = None
+        except MunimentError as error:
+            state.trouble = error
+        except OSError as error:
+            state.trouble = Unavailable(f"the index of {state.name} cannot be opened: {error}")
+        if state.trouble is not None:
+            _log.error("%s", state.trouble.detail)
+            state.retry_at = self._clock() + _RETRY_SECONDS
+
+    def _follow(self) -> None:
+        while not self._stopping:
+            busy = False
+            for state in list(self._logs.values()):
+                busy |= self._serve(state)
+            if not busy:
+                with self._changed:
+                    if not self._stopping and not self._behind():
+                        self._changed.wait(self._pause())
+
+    def _behind(self) -> bool:
+        now = self._clock()
+        return any(
+            shard.reader.size > state.index.next_index(name)
+            and shard.retry_at <= now
+            and state.retry_at <= now
+            for state in self._logs.values()
+            if state.index is not None and state.index.damage is None
+            for name, shard in state.shards.items()
+        )
+
+    def _pause(self) -> float:
+        """Seconds until something is due that no call announces."""
+        oldest = [
+            state.index.oldest_row
+            for state in self._logs.values()
+            if state.index is not None and state.index.oldest_row is not None
+        ]
+        due = min(oldest, default=self._clock()) + self._flush_seconds - self._clock()
+        return min(max(due, 0.01), 1.0) if oldest else 1.0
+
+    def _serve(self, state: LogState) -> bool:
+        """Reads a piece of each shard of a log, flushes when due; tells whether there was any."""
+        now = self._clock()
+        if state.retry_at > now:
+            return False
+        if state.index is None:
+            if isinstance(state.trouble, IndexDamaged):
+                return False
+            self._try_open(state)
+            return state.index is not None
+        if state.index.damage is not None:
+            return False
+        try:
+            self._flush_if_due(state, state.index)
+            busy = False
+            for name, shard in list(state.shards.items()):
+                busy |= self._read(state.index, name, shard)
+            return busy
+        except MunimentError as error:
+            state.trouble = error
+        except OSError as error:
+            state.broken = True
+            state.trouble = Unavailable(f"the index of {state.name} cannot be written: {error}")
+        _log.error("%s", state.trouble.detail)
+        state.retry_at = now + _RETRY_SECONDS
+        return False
+
+    def _flush_if_due(self, state: LogState, index: LogIndex) -> None:
+        if state.broken:
+            index.reopen()
+            state.broken = False
+            state.trouble = None
+        oldest = index.oldest_row
+        if oldest is None:
+            return
+        if (
+            index.recent_rows >= self._flush_rows
+            or index.recent_size >= FLUSH_BYTES
+            or self._clock() - oldest >= self._flush_seconds
+        ):
+            index.flush()
+            self._settle()
+            state.trouble = None
+
+    def _read(self, index: LogIndex, name: str, shard: ShardState) -> bool:
+        start = index.next_index(name)
+        if 0 < shard.reader.size < start:
+            raise index.ahead(name, shard.reader.size)
+        if shard.reader.size <= start or shard.retry_at > self._clock():
+            return False
+        try:
+            run = shard.reader.read(start, max_entries=MAX_ENTRIES, max_bytes=MAX_BYTES)
+        except (MunimentError, OSError) as error:
+            shard.trouble = f"entry {start} cannot be read: {error}"
+            shard.retry_at = self._clock() + _RETRY_SECONDS
+            _log.error("%s/%s: %s", index.log, name, shard.trouble)
+            return False
+        shard.trouble = ""
+        table = rows(run.entries, log=index.log, shard=name, first=start)
+        index.append(name, table, start + len(run.entries))
+        return True
+
+    def _merge(self) -> None:
+        while not self._stopping:
+            for state in list(self._logs.values()):
+                if state.index is not None and state.index.damage is None and not state.broken:
+                    self._merge_one(state, state.index)
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping, _MERGE_SECONDS)
+
+    def _merge_one(self, state: LogState, index: LogIndex) -> None:
+        try:
+            while not self._stopping and index.merge():
+                self._settle()
+        except MunimentError as error:
+            _log.error("%s", error.detail)
+        except OSError as error:
+            _log.error("%s: parts could not be merged: %s", state.name, error)
+            state.broken = True
+
+
+def _status(state: LogState) -> dict[str, Any]:
+    index = state.index
+    shards: dict[str, dict[str, Any]] = {}
+    for name, shard in list(state.shards.items()):
+        indexed = index.next_index(name) if index is not None else 0
+        size = shard.reader.size
+        shards[name] = {"indexed": indexed, "size": size, "lag": max(0, size - indexed)}
+        if shard.trouble:
+            shards[name]["trouble"] = shard.trouble
+    trouble = index.damage if index is not None and index.damage is not None else state.trouble
+    return {
+        "state": "ready" if trouble is None else trouble.slug,
+        "detail": "" if trouble is None else trouble.detail,
+        "rows": index.snapshot.rows if index is not None else 0,
+        "memory_rows": index.recent_rows if index is not None else 0,
+        "memory_bytes": index.recent_size if index is not None else 0,
+        "parts": len(index.snapshot.parts) if index is not None else 0,
+        "shards": shards,
+    }

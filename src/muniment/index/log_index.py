@@ -1,0 +1,225 @@
+"""The index of one log: recent rows in memory, parts on disk, and what moves between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from muniment.index.columns import join, prune
+from muniment.index.damage import Finding, IndexDamaged
+from muniment.index.manifest import Sync
+from muniment.index.merge import choose, rows_of
+from muniment.index.part import Part, by_day, file_digest, write_groups, write_part
+from muniment.index.snapshot import Snapshot, with_rows
+from muniment.index.table import IndexTable
+from muniment.index.turn import Turn
+
+_GRACE = 90.0
+
+
+class LogIndex:
+    """One log's rows. `append` and `flush` belong to one thread, `merge` to another one.
+
+    `clock` gives seconds, monotonic; `now` gives milliseconds since the epoch. A query takes
+    `snapshot` once and works on that; files that a merge replaced stay for a while, so that a
+    query that has begun can end.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        log: str,
+        shards: Sequence[str],
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], int],
+        turn: Turn | None = None,
+        sync: Sync = os.fsync,
+    ) -> None:
+        self.log = log
+        self.directory = directory
+        self.damage: IndexDamaged | None = None
+        self._arguments = (directory, log, shards)
+        self._clock = clock
+        self._now = now
+        self._sync = sync
+        self._turn = turn or Turn()
+        self._lock = Lock()
+        self._merging = Lock()
+        self._known: dict[str, tuple[int, int, int]] = {}
+        self._replaced: list[tuple[float, Path]] = []
+        self.oldest_row: float | None = None
+        self._table = IndexTable(directory, log, shards, now=now, sync=sync)
+        self._snapshot = Snapshot(tuple(self._table.parts), (), dict(self._table.cursors))
+        self._in_parts = dict(self._table.cursors)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The rows at this moment."""
+        return self._snapshot
+
+    def next_index(self, shard: str) -> int:
+        """The index of the first entry of a shard that is not searchable yet."""
+        return self._snapshot.cursors.get(shard, 0)
+
+    @property
+    def recent_rows(self) -> int:
+        """Rows in memory."""
+        return sum(recent.rows for recent in self._snapshot.recent)
+
+    @property
+    def recent_size(self) -> int:
+        """Bytes of memory that the recent rows take, about."""
+        return sum(recent.size for recent in self._snapshot.recent)
+
+    def append(self, shard: str, table: pa.Table, after: int) -> None:
+        """Makes rows searchable; `after` is the index of the entry that follows them."""
+        if self.oldest_row is None:
+            self.oldest_row = self._clock()
+        old = self._snapshot
+        recent = with_rows(old.recent, prune(table))
+        with self._lock:
+            self._snapshot = replace(
+                self._snapshot, recent=recent, cursors={**old.cursors, shard: after}
+            )
+
+    def flush(self) -> None:
+        """Moves the recent rows into parts. Raises OSError: then call `reopen` before a retry."""
+        before = self._snapshot
+        if not before.recent:
+            return
+        with self._table.pending():
+            with self._turn.first():
+                parts = self._write(join([recent.table for recent in before.recent]))
+            moved = {
+                shard: after
+                for shard, after in before.cursors.items()
+                if self._table.cursors.get(shard, 0) != after
+            }
+            self._table.commit(parts, [], moved)
+            if self._table.checkpoint_due():
+                self._table.checkpoint()
+        for part in parts:
+            self._remember(part)
+        with self._lock:
+            self._snapshot = replace(
+                self._snapshot, parts=(*self._snapshot.parts, *parts), recent=()
+            )
+        self._in_parts = dict(self._table.cursors)
+        self.oldest_row = None
+
+    def _write(self, table: pa.Table) -> list[Part]:
+        shards = pc.unique(table["shard"]).to_pylist()
+        parts = []
+        for shard in shards:
+            rows = table if len(shards) == 1 else table.filter(pc.equal(table["shard"], shard))
+            for day, of_day in by_day(rows).items():
+                parts.append(write_part(self.directory, day, of_day, sync=self._sync))
+        return parts
+
+    def reopen(self) -> None:
+        """Reads the table from disk again after a failure. Raises OSError or IndexDamaged.
+
+        The recent rows stay, unless the failed commit turns out to have succeeded.
+        """
+        with self._merging:
+            directory, log, shards = self._arguments
+            self._table.close()
+            self._table = IndexTable(directory, log, shards, now=self._now, sync=self._sync)
+            kept = self._table.cursors == self._in_parts
+            self._in_parts = dict(self._table.cursors)
+            with self._lock:
+                self._snapshot = Snapshot(
+                    tuple(self._table.parts),
+                    self._snapshot.recent if kept else (),
+                    self._snapshot.cursors if kept else dict(self._table.cursors),
+                )
+            if not kept:
+                self.oldest_row = None
+
+    def merge(self) -> bool:
+        """Merges one group of small parts into one, if there is a group; tells whether it did.
+
+        Raises OSError or IndexDamaged; the parts then stay as they were.
+        """
+        with self._merging:
+            self._forget_replaced()
+            group = choose(self._snapshot.parts)
+            if not group:
+                return False
+            for part in group:
+                self.trusted(part)
+            with self._table.pending():
+                schema, groups = rows_of(self.directory, group)
+                merged = write_groups(
+                    self.directory,
+                    group[0].day,
+                    schema,
+                    self._turn.steps(groups),
+                    working="merge",
+                    sync=self._sync,
+                )
+                self._table.commit([merged], group, {})
+            self._remember(merged)
+            gone = {part.path for part in group}
+            with self._lock:
+                kept = tuple(part for part in self._snapshot.parts if part.path not in gone)
+                self._snapshot = replace(self._snapshot, parts=(*kept, merged))
+            due = self._clock() + _GRACE
+            self._replaced += [(due, self.directory / path) for path in gone]
+            return True
+
+    def _forget_replaced(self) -> None:
+        now = self._clock()
+        for due, path in self._replaced:
+            if due <= now:
+                path.unlink(missing_ok=True)
+        self._replaced = [item for item in self._replaced if item[0] > now]
+
+    def trusted(self, part: Part) -> Path:
+        """Returns the path of a part whose content was checked since it last changed.
+
+        Raises IndexDamaged where it is not what was written, and refuses all use from then on.
+        """
+        path = self.directory / part.path
+        try:
+            if self._known.get(part.path) != _state(path):
+                state = _state(path)
+                if file_digest(path) != part.digest:
+                    raise self._damaged(part, "does not have the SHA-256 that its name promises")
+                self._known[part.path] = state
+        except OSError as error:
+            raise self._damaged(part, f"cannot be read: {error.strerror}") from error
+        return path
+
+    def ahead(self, shard: str, size: int) -> IndexDamaged:
+        """The error for an index that holds more entries than its shard; it is not of this log."""
+        detail = f"holds entries of shard {shard} beyond its size of {size}"
+        self.damage = IndexDamaged(self.log, Finding(".", detail))
+        return self.damage
+
+    def _damaged(self, part: Part, detail: str) -> IndexDamaged:
+        self.damage = IndexDamaged(self.log, Finding(part.path, detail))
+        return self.damage
+
+    def _remember(self, part: Part) -> None:
+        self._known[part.path] = _state(self.directory / part.path)
+
+    def close(self) -> None:
+        """Flushes if that is possible, and lets go of the directory."""
+        try:
+            if self.damage is None:
+                self.flush()
+        finally:
+            self._table.close()
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,176 @@
+"""Search over the logs, for whoever owns the query process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from muniment.errors import QueryError
+from muniment.query.channel import Channel
+from muniment.query.instant import span
+
+Time = int | str | None
+"""Milliseconds since the epoch, or text as `instant.span` reads it; None is no bound."""
+
+
+class QueryProcess:
+    """Search over the logs of a data directory, in a process of its own.
+
+    All methods but `advance` belong to one event loop. While the process is not there, questions
+    fail with Unavailable; those that it dies on do, too. It is started again by itself.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        logs: Mapping[str, Sequence[str]],
+        command: Sequence[str] = (sys.executable, "-m", "muniment.query.process"),
+    ) -> None:
+        self._logs = {log: list(shards) for log, shards in logs.items()}
+        self._indexed: dict[str, dict[str, int]] = {}
+        self._grown = asyncio.Event()
+        self._channel = Channel(
+            (*command, "--data", str(data)), lambda: self._logs, self._take_news
+        )
+
+    async def start(self) -> None:
+        """Starts the process and returns once it answers, or once it is clear that it does not.
+
+        In the latter case it is tried again in the background.
+        """
+        await self._channel.open()
+
+    async def close(self) -> None:
+        """Ends the process: it flushes first."""
+        await self._channel.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process; None while there is none."""
+        return self._channel.pid
+
+    def advance(self, log: str, shard: str, size: int) -> None:
+        """Tells the durable size of a shard. For any thread; never blocks."""
+        self._channel.advance(log, shard, size)
+
+    async def search(
+        self,
+        log: str,
+        q: str = "",
+        *,
+        start: Time = None,
+        end: Time = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: str = "newest",
+    ) -> dict[str, Any]:
+        """Returns {rows, next, indexed, lag, partial}: a page of the rows that match.
+
+        `order` is `newest` or `oldest`; `end` is excluded; `next` is the cursor of the next page.
+        `indexed` is the index after the last searchable entry of each shard, `lag` how many
+        durable entries are not searchable yet; `partial` says that time ran out.
+        Raises QueryError, UnknownLog, Overloaded, Unavailable.
+        """
+        return await self._channel.ask(
+            "search",
+            log=log,
+            q=q,
+            start=_first(start),
+            end=_first(end),
+            limit=limit,
+            cursor=cursor,
+            order=order,
+        )
+
+    async def histogram(
+        self, log: str, q: str = "", *, start: Time = None, end: Time = None, buckets: int = 60
+    ) -> dict[str, Any]:
+        """Returns {start, width, counts, total, indexed, lag, partial}.
+
+        `counts[i]` entries match in the `width` milliseconds from `start + i * width`. Without
+        `start` or `end`, all that match decide. Raises as `search`.
+        """
+        return await self._channel.ask(
+            "histogram", log=log, q=q, start=_first(start), end=_first(end), buckets=buckets
+        )
+
+    async def sql(
+        self, statement: str, *, log: str | Sequence[str], limit: int = 1_000
+    ) -> dict[str, Any]:
+        """Returns {columns: [{name, type}], rows: [[...]], truncated, lag} of one SELECT.
+
+        `log` is the log, or all the logs, that the caller may read: the table `events` has all of
+        them, and each is a table under its name. Raises as `search`.
+        """
+        logs = [log] if isinstance(log, str) else list(log)
+        return await self._channel.ask("sql", statement=statement, logs=logs, limit=limit)
+
+    async def tail(
+        self,
+        log: str,
+        q: str = "",
+        *,
+        after: Mapping[str, int] | None = None,
+        limit: int = 100,
+        wait: float = 10.0,
+    ) -> dict[str, Any]:
+        """Returns {rows, after, indexed, lag}: rows beyond `after`, in log order.
+
+        Waits up to `wait` seconds for the first. `after` names the last entry of each shard that
+        was seen; a shard that it does not name is taken from its present end. The `after` of the
+        answer is for the next call. Raises as `search`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        place = dict(after or {})
+        while True:
+            answer = await self._channel.ask("tail", log=log, q=q, after=place, limit=limit)
+            place = answer["after"]
+            left = deadline - loop.time()
+            if answer["rows"] or left <= 0:
+                return answer
+            await self._growth(log, place, left)
+
+    async def status(self) -> dict[str, Any]:
+        """Returns {logs: {log: state}, resident_bytes}.
+
+        A log's state is {state, detail, rows, memory_rows, memory_bytes, parts, shards}, where
+        `state` is `ready` or the slug of an error, and a shard's is {indexed, size, lag} and
+        perhaps `trouble`. Raises Unavailable while the process is not there.
+        """
+        return await self._channel.ask("status")
+
+    def indexed(self, log: str) -> dict[str, int]:
+        """Returns the index after the last searchable entry of each shard, as last told."""
+        return dict(self._indexed.get(log, {}))
+
+    def _take_news(self, indexed: Mapping[str, dict[str, int]]) -> None:
+        self._indexed |= indexed
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def _growth(self, log: str, place: Mapping[str, int], seconds: float) -> None:
+        """Waits until something beyond `place` is searchable, or time is up."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while (left := deadline - loop.time()) > 0:
+            grown = self._grown
+            now = self._indexed.get(log, {})
+            if any(next_ - 1 > place.get(shard, -1) for shard, next_ in now.items()):
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(grown.wait(), left)
+
+
+def _first(time: Time) -> int | None:
+    """The first millisecond of a time. Raises QueryError."""
+    if time is None or isinstance(time, int):
+        return time
+    try:
+        return span(time)[0]
+    except ValueError as error:
+        raise QueryError(str(error)) from error

@@ -1,0 +1,150 @@
+"""The query process: follows the logs and answers questions, told so over stdin and stdout.
+
+`python -m muniment.query.process --data DIR`; see `protocol` for what is said. The first question
+must be `start`. The process ends when its stdin does, after a last flush.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import IO, Any
+
+import orjson
+import pyarrow as pa
+
+from muniment.errors import MunimentError, QueryError, Unavailable
+from muniment.index.follower import Follower
+from muniment.index.reading import OpenReader
+from muniment.query.engine import Engine
+from muniment.query.protocol import MAX_REQUEST, error_message
+from muniment.query.service import Service
+from muniment.query.sql import SqlRunner
+
+_WORKERS = 4
+_ANNOUNCE_SECONDS = 0.1
+_NICENESS = 5
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Reads questions from one file and writes the answers to another."""
+
+    def __init__(self, data: Path, open_reader: OpenReader, source: IO[bytes], sink: IO[bytes]):
+        self._source = source
+        self._sink = sink
+        self._writing = Lock()
+        self._ended = Event()
+        self._follower = Follower(data, open_reader, clock=time.monotonic, now=_now, settle=_settle)
+        self._engine = Engine(clock=time.monotonic)
+        self._service = Service(self._follower, self._engine, SqlRunner(data))
+        self._pool = ThreadPoolExecutor(_WORKERS, "query")
+        self._announcer = Thread(target=self._announce, name="announce")
+
+    def run(self) -> None:
+        """Works until the questions end."""
+        self._announcer.start()
+        try:
+            while line := self._source.readline(MAX_REQUEST + 1):
+                if not line.endswith(b"\n"):
+                    _log.error("a request is too long or torn")
+                    break
+                self._take(orjson.loads(line))
+        finally:
+            self._ended.set()
+            self._pool.shutdown(cancel_futures=True)
+            self._announcer.join()
+            self._follower.stop()
+            self._engine.close()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "advance":
+                try:
+                    self._follower.advance(message["log"], message["shard"], message["size"])
+                except (MunimentError, OSError) as error:
+                    _log.error("%s/%s: %s", message["log"], message["shard"], error)
+            case "start":
+                self._follower.start(message["args"]["logs"])
+                self._say({"id": message["id"], "ok": {}})
+            case _:
+                self._pool.submit(self._answer, message)
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        try:
+            answer = self._service.call(message["op"], message["args"])
+            self._say({"id": message["id"], "ok": answer})
+        except MunimentError as error:
+            self._say({"id": message["id"], "error": error_message(error)})
+        except TypeError as error:
+            wrong = QueryError(f"wrong arguments: {error}")
+            self._say({"id": message["id"], "error": error_message(wrong)})
+        except Exception:
+            _log.exception("%s failed", message["op"])
+            failed = Unavailable("the query failed within Muniment; its log says why")
+            self._say({"id": message["id"], "error": error_message(failed)})
+
+    def _announce(self) -> None:
+        """Tells what has become searchable, at most every so often."""
+        told: dict[str, dict[str, int]] = {}
+        while not self._ended.wait(_ANNOUNCE_SECONDS):
+            now = self._follower.cursors()
+            news = {log: cursors for log, cursors in now.items() if told.get(log) != cursors}
+            if news:
+                self._say({"indexed": news})
+                told = now
+
+    def _say(self, message: dict[str, Any]) -> None:
+        line = orjson.dumps(message) + b"\n"
+        with self._writing:
+            try:
+                self._sink.write(line)
+                self._sink.flush()
+            except (BrokenPipeError, ValueError):
+                self._ended.set()
+
+
+def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None = None) -> None:
+    """Runs the process."""
+    options = argparse.ArgumentParser(prog="muniment.query.process")
+    options.add_argument("--data", type=Path, required=True)
+    data = options.parse_args(arguments).data
+    logging.basicConfig(level=logging.INFO, format="query: %(levelname)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    # What a library prints must not get between the answers.
+    sink = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    if open_reader is None:
+        from muniment.log import ShardReader
+
+        open_reader = ShardReader
+    Worker(data, open_reader, sys.stdin.buffer, sink).run()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _settle() -> None:
+    """Hands freed memory back to the system."""
+    pa.default_memory_pool().release_unused()
+    if _TRIM is not None:
+        _TRIM(0)
+
+
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+if __name__ == "__main__":
+    main()

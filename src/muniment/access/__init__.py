@@ -1,0 +1,9 @@
+"""Who may do what: callers, their scopes, tokens, and what a browser may be made to do."""
+
+from __future__ import annotations
+
+from muniment.access.caller import Caller, Scope
+from muniment.access.guard import Guard
+from muniment.access.tokens import Tokens, check_tokens
+
+__all__ = ["Caller", "Guard", "Scope", "Tokens", "check_tokens"]

@@ -1,0 +1,94 @@
+"""The application: routes, errors, the gate in front of them, the console at the root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from muniment import __version__
+from muniment.api import docs, health, read, schemas, search, tail, tiles
+from muniment.api.context import Context
+from muniment.api.gate import Gate
+from muniment.api.metrics import registry
+from muniment.api.problems import (
+    ClientGone,
+    on_defect,
+    on_http_error,
+    on_invalid_request,
+    on_muniment_error,
+)
+from muniment.api.write import DirectRoute, append_entries
+from muniment.console import static_directory
+from muniment.errors import MunimentError
+from muniment.receive.port import Count
+
+WRITE_PATH = "/api/v1/logs/{log}/entries"
+
+
+class Console(StaticFiles):
+    """The console's files; a browser asks each time whether they have changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Returns a file with its caching header. Raises HTTPException where there is none."""
+        if scope["method"] != "GET":
+            raise HTTPException(404)
+        response = await super().get_response(path, scope)
+        response.headers.setdefault("cache-control", "no-cache")
+        return response
+
+
+def build_app(context: Context, counts: Sequence[Count] = ()) -> FastAPI:
+    """Returns the ASGI application; `counts` are the receivers' numbers for the metrics page."""
+    app = FastAPI(
+        title="Muniment",
+        version=__version__,
+        description="The evidence log for load balancers and Kubernetes ingress.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            MunimentError: on_muniment_error,
+            HTTPException: on_http_error,
+            RequestValidationError: on_invalid_request,
+            ClientGone: _on_client_gone,
+            Exception: on_defect,
+        },
+    )
+    app.state.context = context
+    app.state.registry = registry(context, counts)
+    app.add_middleware(Gate, guard=context.guard, meters=context.meters)
+    app.router.routes.append(_write_route())
+    for part in (read, tiles, search, tail, health):
+        app.include_router(part.router)
+    app.router.routes.extend(docs.ROUTES)
+    app.router.default = Console(directory=static_directory(), html=True)
+    app.openapi = lambda: docs.document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _write_route() -> DirectRoute:
+    answers: dict[int | str, dict[str, Any]] = {
+        **schemas.problems(404, 408, 409, 411, 413, 415, 429, 503)
+    }
+    return DirectRoute(
+        WRITE_PATH,
+        append_entries,
+        methods=["POST"],
+        status_code=201,
+        response_model=schemas.Receipt,
+        responses=answers,
+        tags=["write"],
+        openapi_extra=schemas.WRITE,
+    )
+
+
+async def _on_client_gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return Response(status_code=408)

@@ -1,0 +1,75 @@
+"""What the handlers share: the open shards, the query process, the guard, the bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from muniment.access import Guard, Tokens
+from muniment.api.budget import Budget
+from muniment.api.meters import Meters
+from muniment.api.ports import Logs, Query, Shard
+from muniment.clock import Clock, SystemClock
+from muniment.errors import UnknownLog, UnknownShard
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of the HTTP face: bytes, counts, seconds, bytes a second."""
+
+    body: int = 16 * MIB
+    decompressed: int = 64 * MIB
+    bodies: int = 256 * MIB
+    connections: int = 2_000
+    header_seconds: float = 10.0
+    body_seconds: float = 10.0
+    body_rate: int = 1_024
+    keep_alive_seconds: int = 75
+    tails: int = 100
+
+
+@dataclass(slots=True)
+class Context:
+    """Everything a handler may use. `stopping` is set when the node begins to stop."""
+
+    node: str
+    logs: Logs
+    query: Query
+    guard: Guard
+    tokens: Tokens
+    limits: Limits = field(default_factory=Limits)
+    clock: Clock = field(default_factory=SystemClock)
+    tokens_required: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    meters: Meters = field(default_factory=Meters)
+    budget: Budget = field(init=False)
+    workers: Executor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.limits.bodies)
+        self.workers = ThreadPoolExecutor(2, thread_name_prefix="bodies")
+
+    def shards(self, log: str) -> dict[str, Shard]:
+        """Returns the shards of a log by name. Raises UnknownLog."""
+        try:
+            return dict(self.logs[log])
+        except KeyError:
+            raise UnknownLog(f"there is no log {log[:80]!r} here") from None
+
+    def shard(self, log: str, name: str) -> Shard:
+        """Returns one shard. Raises UnknownLog or UnknownShard."""
+        try:
+            return self.shards(log)[name]
+        except KeyError:
+            raise UnknownShard(f"the log {log} has no shard {name[:80]!r}") from None
+
+
+def context_of(request: Request) -> Context:
+    """Returns the context of the application that a request came to."""
+    context: Context = request.app.state.context
+    return context

@@ -1,0 +1,96 @@
+"""Health: is the process alive, does it take entries, and what has it counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from muniment.api import schemas
+from muniment.api.context import Context, context_of
+from muniment.api.problems import headers_for, problem
+from muniment.api.read import may_read
+from muniment.errors import MunimentError, StorageFailing, TryLater, Unavailable
+
+STATUS_SECONDS = 1.0
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", response_model=schemas.Healthy)
+async def healthz() -> Response:
+    """Says that the process answers: the probe of liveness."""
+    return Response(b'{"status":"ok"}', media_type="application/json", headers=_FRESH)
+
+
+@router.get(
+    "/readyz",
+    response_model=schemas.Ready,
+    responses={503: schemas.problems(503)[503]},
+)
+async def readyz(request: Request) -> Response:
+    """Says whether every log takes entries: the probe of readiness.
+
+    A log whose shards all refuse makes it 503, with the reason of each. A query process that is
+    down does not: entries must still come in; `search` says so.
+    """
+    context = context_of(request)
+    shards = list(_shards(context))
+    found = {"ready": True, "shards": shards, "search": await _search(context)}
+    refusing = [
+        log
+        for log, of_log in context.logs.items()
+        if not any(shard.health.ok for shard in of_log.values())
+    ]
+    if context.stopping.is_set():
+        return _not_ready(Unavailable("this node is stopping", retry_after=5), found)
+    if refusing:
+        reasons = "; ".join(s["reason"] for s in shards if not s["ok"])
+        detail = f"{', '.join(refusing)}: {reasons}"
+        return _not_ready(StorageFailing(detail, retry_after=2), found)
+    return Response(orjson.dumps(found), media_type="application/json", headers=_FRESH)
+
+
+_FRESH = {"cache-control": "no-store"}
+
+
+def _not_ready(error: TryLater, found: dict[str, Any]) -> Response:
+    body = orjson.dumps({**problem(error), **found, "ready": False})
+    headers = {**headers_for(error), **_FRESH}
+    return Response(body, 503, headers, "application/problem+json")
+
+
+def _shards(context: Context) -> Iterable[dict[str, Any]]:
+    for log, shards in context.logs.items():
+        for name, shard in shards.items():
+            health = shard.health
+            found = {"log": log, "shard": name, "ok": health.ok, "size": shard.size}
+            if not health.ok:
+                found |= {"reason": health.reason, "since": health.since}
+            yield found
+
+
+async def _search(context: Context) -> dict[str, Any]:
+    try:
+        status = await asyncio.wait_for(context.query.status(), STATUS_SECONDS)
+    except TimeoutError:
+        return {"ok": False, "reason": "the query process does not answer"}
+    except MunimentError as error:
+        return {"ok": False, "reason": error.detail}
+    return {"ok": True, **status}
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=schemas.answers(schemas.text("Prometheus text format")),
+    dependencies=[Depends(may_read)],
+)
+async def metrics(request: Request) -> Response:
+    """Returns the counts of this node in Prometheus' text format."""
+    page = generate_latest(request.app.state.registry)
+    return Response(page, media_type=CONTENT_TYPE_LATEST, headers=_FRESH)

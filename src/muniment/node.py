@@ -1,0 +1,238 @@
+"""A node: settings made into shards, a query process, an HTTP server and receivers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from socket import SOCK_STREAM, socket
+from typing import Self
+
+from muniment.access import Guard, Scope, Tokens
+from muniment.api import Context, Limits, build_app
+from muniment.api.server import HttpServer, tls_context
+from muniment.clock import Clock, SystemClock
+from muniment.data_directory import DataDirectory, Randomness
+from muniment.log import Shard
+from muniment.log.disk import Disk, PosixDisk
+from muniment.query import QueryProcess
+from muniment.receive import Intake, Receiver, SyslogTcp, SyslogUdp
+from muniment.receive.sockets import bind, bind_pair, bound_address
+from muniment.settings import Settings
+
+FIRST_NAME = "admin"
+_logger = logging.getLogger(__name__)
+
+
+class Node:
+    """A running node. `open` prepares it, `serve` runs it until it is told to stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: DataDirectory,
+        shards: Mapping[str, Mapping[str, Shard]],
+        tokens: Tokens,
+        first_token: str | None,
+        clock: Clock,
+    ) -> None:
+        self.settings, self.first_token = settings, first_token
+        self._directory, self._shards, self._clock = directory, shards, clock
+        self._tokens = tokens
+        self._listener: socket | None = None
+        self._receivers: list[Receiver] = []
+        self._stop: asyncio.Event | None = None
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        disk: Disk | None = None,
+        randomness: Randomness = os.urandom,
+    ) -> Self:
+        """Claims the data directory and opens its shards; `first_token` is then to be shown.
+
+        Raises SettingsError, and Corrupt where the files are not what was promised.
+        """
+        settings.check_exposure()
+        clock, disk = clock or SystemClock(), disk or PosixDisk()
+        directory = DataDirectory(settings.data, disk, randomness)
+        directory.claim()
+        opened: dict[str, dict[str, Shard]] = {}
+        try:
+            tokens = Tokens.open(directory.tokens, disk=disk, clock=clock, randomness=randomness)
+            for log in settings.logs:
+                opened[log] = {}
+                for name, (path, signer) in directory.shards(log, settings.origin).items():
+                    opened[log][name] = Shard.open(
+                        path,
+                        signer,
+                        log=log,
+                        disk=disk,
+                        clock=clock,
+                        queue_bytes=int(settings.queue),
+                    )
+            first = None if len(tokens) else tokens.create(FIRST_NAME, [Scope.ADMIN])
+        except BaseException:
+            _close(opened)
+            directory.release()
+            raise
+        return cls(settings, directory, opened, tokens, first, clock)
+
+    async def serve(self, started: Callable[[Node], None] | None = None) -> None:
+        """Runs until SIGTERM, SIGINT or `stop`; calls `started` once everything listens.
+
+        On the way out: receivers stop and send what they hold, answers under way are given, the
+        shards publish their last checkpoint, the query process ends.
+        """
+        self._stop = asyncio.Event()
+        query = QueryProcess(self.settings.data, self._names())
+        context = self._context(query)
+        try:
+            tls = self._tls()
+            self._listener = bind(self.settings.listen, SOCK_STREAM)
+            self._receivers = self._make_receivers()
+            counts = [count for receiver in self._receivers for count in receiver.counts]
+            server = HttpServer(build_app(context, counts), context, self._listener, tls)
+            self._follow(query)
+            await query.start()
+            for receiver in self._receivers:
+                await receiver.start()
+            await self._run(server, context, started)
+        finally:
+            await self._close(query, context)
+
+    def stop(self) -> None:
+        """Makes `serve` end; for the event loop's thread."""
+        if self._stop is not None:
+            self._stop.set()
+
+    @property
+    def url(self) -> str:
+        """Where HTTP is spoken, with the real port."""
+        scheme = "https" if self.settings.tls else "http"
+        found = bound_address(self._listener) if self._listener else self.settings.listen
+        return f"{scheme}://{found}"
+
+    @property
+    def syslog(self) -> str | None:
+        """Where syslog is received over UDP and TCP, with the real port; None where it is off."""
+        return self._receivers[0].address if self._receivers else None
+
+    async def _run(
+        self, server: HttpServer, context: Context, started: Callable[[Node], None] | None
+    ) -> None:
+        assert self._stop is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._stop.set)
+        serving = asyncio.create_task(server.serve())
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            while not server.started and not serving.done():
+                await asyncio.sleep(0.005)
+            if started is not None and not serving.done():
+                started(self)
+            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            context.stopping.set()
+            server.stop()
+            for receiver in self._receivers:
+                await receiver.stop()
+            await serving
+        finally:
+            stopped.cancel()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.remove_signal_handler(number)
+
+    async def _close(self, query: QueryProcess, context: Context) -> None:
+        for receiver in self._receivers:
+            await receiver.stop()
+        if self._listener is not None:
+            self._listener.close()
+        context.workers.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(_close, self._shards)
+        await query.close()
+        self._directory.release()
+
+    def _names(self) -> dict[str, list[str]]:
+        return {log: list(shards) for log, shards in self._shards.items()}
+
+    def _follow(self, query: QueryProcess) -> None:
+        for log, shards in self._shards.items():
+            for name, shard in shards.items():
+                query.advance(log, name, shard.size)
+                shard.on_commit.append(partial(query.advance, log, name))
+
+    def _make_receivers(self) -> list[Receiver]:
+        settings, clock = self.settings, self._clock
+        if settings.syslog is None:
+            return []
+        submit = next(iter(self._shards[settings.syslog_log].values())).submit
+        bound = int(settings.syslog_buffer)
+        udp, tcp = (Intake(submit, node=settings.node, bound=bound, clock=clock) for _ in range(2))
+        stream, datagrams = bind_pair(settings.syslog)
+        return [
+            SyslogTcp(
+                stream,
+                settings.syslog_as,
+                tcp,
+                clock,
+                max_connections=settings.syslog_connections,
+                idle_seconds=settings.syslog_idle,
+            ),
+            SyslogUdp(datagrams, settings.syslog_as, udp, clock),
+        ]
+
+    def _context(self, query: QueryProcess) -> Context:
+        settings = self.settings
+        guard = Guard(
+            self._tokens,
+            required=settings.tokens_required,
+            open_to_all=settings.serve_without_tls_and_tokens,
+        )
+        limits = Limits(
+            body=int(settings.max_body),
+            decompressed=int(settings.max_decompressed),
+            bodies=int(settings.max_bodies),
+            connections=settings.max_connections,
+            header_seconds=settings.header_timeout,
+            body_seconds=settings.body_timeout,
+            body_rate=settings.min_body_rate,
+            keep_alive_seconds=settings.keep_alive,
+            tails=settings.max_tails,
+        )
+        return Context(
+            settings.node,
+            self._shards,
+            query,
+            guard,
+            self._tokens,
+            limits,
+            self._clock,
+            settings.tokens_required,
+        )
+
+    def _tls(self) -> ssl.SSLContext | None:
+        settings = self.settings
+        if settings.tls_certificate is None or settings.tls_key is None:
+            return None
+        return tls_context(settings.tls_certificate, settings.tls_key)
+
+
+def _close(shards: Mapping[str, Mapping[str, Shard]]) -> None:
+    """Closes shards: what waits is committed and published. One that fails does not keep others."""
+    for of_log in shards.values():
+        for shard in of_log.values():
+            try:
+                shard.close()
+            except Exception:
+                _logger.exception("%s/%s could not be closed well", shard.log, shard.name)

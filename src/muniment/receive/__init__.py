@@ -1,0 +1,10 @@
+"""Receivers: one protocol each, all through one intake that loses nothing it has taken."""
+
+from __future__ import annotations
+
+from muniment.receive.intake import Intake, Origin
+from muniment.receive.port import Count, Receiver
+from muniment.receive.syslog_tcp import SyslogTcp
+from muniment.receive.syslog_udp import SyslogUdp
+
+__all__ = ["Count", "Intake", "Origin", "Receiver", "SyslogTcp", "SyslogUdp"]

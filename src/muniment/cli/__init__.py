@@ -1,0 +1,36 @@
+"""The command line. Each command lives in a module of its own, which is loaded when it is used."""
+
+from __future__ import annotations
+
+import click
+
+from muniment import __version__
+from muniment.cli.lazy import LazyGroup
+
+__all__ = ["main"]
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+main = LazyGroup(
+    name="muniment",
+    context_settings=_CONTEXT,
+    help="Muniment: the evidence log for load balancers and Kubernetes ingress.",
+    epilog=(
+        "Exit codes: 0 well, 1 the answer is no (bad evidence, something was not sent), "
+        "2 could not do it."
+    ),
+    commands_at={
+        "serve": ("muniment.cli.serve:serve", "Receive, keep, index and prove entries."),
+        "send": ("muniment.cli.send:send", "Send log files, without loss or duplicates."),
+        "search": ("muniment.cli.search:search", "Find entries by field, text and time."),
+        "sql": ("muniment.cli.sql:sql", "Ask the index in SQL (read-only)."),
+        "tail": ("muniment.cli.tail:tail", "Follow new entries as they become durable."),
+        "prove": ("muniment.cli.prove:prove", "Write the proof of one entry to a file."),
+        "check": ("muniment.cli.check:check", "Check a proof file, offline."),
+        "verify": ("muniment.cli.verify:verify", "Recompute a whole log: is it intact?"),
+        "index": ("muniment.cli.index:index", "Work on the disposable search index."),
+        "doctor": ("muniment.cli.doctor:doctor", "Look for what is wrong with this set-up."),
+    },
+)
+
+click.version_option(__version__, prog_name="muniment", message="%(prog)s %(version)s")(main)

@@ -1,0 +1,72 @@
+"""`muniment index`: work on the index, which can always be made again from the evidence."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from muniment.cli.failure import Failure
+from muniment.cli.options import data_option
+from muniment.cli.terminal import progress_bar, quantity
+from muniment.errors import EvidenceError
+
+
+@click.group()
+def index() -> None:
+    """Work on the disposable search index; the evidence is never touched."""
+
+
+@index.command()
+@click.argument("name", required=False, metavar="[LOG]")
+@click.option("--log", help="Only this log (as the argument LOG).")
+@data_option
+def rebuild(name: str | None, log: str | None, data: Path) -> None:
+    """Drop the index and make it again from the evidence; no server may be running.
+
+    Without LOG, the indexes of all logs are rebuilt.
+    """
+    if name and log and name != log:
+        raise click.UsageError(f"{name!r} and --log {log!r} exclude each other")
+    with claimed(data):
+        from muniment.index import rebuild as make_again
+
+        for one in [name or log] if name or log else _logs(data):
+            with progress_bar("entries") as advance:
+                try:
+                    count = make_again(data, str(one), advance)
+                except EvidenceError as error:
+                    advice = f"the index is made from evidence: run `muniment verify {data}`"
+                    raise Failure(f"{one}: {error.detail}", advice=advice) from error
+            click.echo(f"{one}: {quantity(count, 'entry', 'entries')} indexed")
+
+
+@contextmanager
+def claimed(data: Path) -> Iterator[None]:
+    """Holds a data directory as a server would. Raises Failure where it cannot be had."""
+    if not (data / "logs").is_dir():
+        raise Failure(
+            f"{data} is no data directory", advice="name the server's directory with --data"
+        )
+    handle = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(
+                f"{data} is in use: a server is running on it", advice="stop the server first"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _logs(data: Path) -> list[str]:
+    found = sorted(path.name for path in (data / "logs").iterdir() if path.is_dir())
+    if not found:
+        raise Failure(f"{data} holds no log")
+    return found

@@ -1,0 +1,1 @@
+"""Sending files: cut into batches of whole lines, delivered once, resumed after any break."""

@@ -1,0 +1,118 @@
+"""`muniment verify`: is a whole log what it was?"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muniment.cli.failure import AnswerIsNo
+from muniment.cli.known_keys import given_keys, known_keys_file, read_known_keys
+from muniment.cli.options import check_url, json_option
+from muniment.cli.report import print_report, report_as_json
+from muniment.cli.terminal import progress_bar
+from muniment.errors import EvidenceError
+from muniment.log.note import Verifier
+from muniment.trust.remembered import read_trust
+
+if TYPE_CHECKING:
+    from muniment.log.report import Report
+
+
+@click.command()
+@click.argument("target", metavar="DIR|URL")
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A receipt, checkpoint or proof kept elsewhere: must be on the log's history.",
+)
+@click.option("--key", "keys", multiple=True, help="The log's verifier key, or a file with it.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=min(os.cpu_count() or 1, 8),
+    show_default="one a core, 8 at most",
+    help="Segments (of a URL: tiles) read at the same time.",
+)
+@json_option("Print the report as one JSON object.")
+@click.option(
+    "--token",
+    envvar="MUNIMENT_TOKEN",
+    help="Access token, for a URL; better in MUNIMENT_TOKEN.",
+)
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificates that the server's is checked against (default: the system's).",
+)
+def verify(
+    target: str,
+    trust: tuple[Path, ...],
+    keys: tuple[str, ...],
+    jobs: int,
+    as_json: bool,
+    token: str | None,
+    ca: Path | None,
+) -> None:
+    """Recompute a whole log and compare it with what was signed.
+
+    DIR is a data directory, a log in it or a shard of it: every byte is read. URL is a server,
+    or one log behind it (.../tlog/LOG/SHARD): every entry and tile is fetched.
+
+    Exit code 0: intact. 1: tampered with or lossy; each finding names its place. 2: it could not
+    be looked at.
+    """
+    notes = [note for path in trust for note in read_trust(path)]
+    try:
+        report = _report(target, notes, given_keys(keys), jobs, as_json, token, ca)
+    except EvidenceError as error:
+        raise AnswerIsNo(f"NOT INTACT: {error.detail}") from error
+    if as_json:
+        click.echo(report_as_json(report))
+    else:
+        print_report(report)
+    if not report.intact:
+        count = len(report.findings)
+        raise AnswerIsNo(f"NOT INTACT: {count:,} finding{'s' if count > 1 else ''} in {target}")
+
+
+def _report(
+    target: str,
+    notes: Sequence[str],
+    known: Sequence[Verifier],
+    jobs: int,
+    as_json: bool,
+    token: str | None,
+    ca: Path | None,
+) -> Report:
+    if not re.match(r"https?://", target):
+        return _directory(Path(target), notes, known, jobs, as_json)
+    from muniment.cli.verify_url import verify_url
+
+    with progress_bar("entries", quiet=as_json) as advance:
+        return verify_url(
+            check_url(target), notes, known, jobs=jobs, token=token, ca=ca, progress=advance
+        )
+
+
+def _directory(
+    path: Path, notes: Sequence[str], known: Sequence[Verifier], jobs: int, as_json: bool
+) -> Report:
+    from muniment.trust.directory import evidence_bytes, verify_directory
+
+    total = evidence_bytes(path)
+    keys = [*known, *read_known_keys(known_keys_file())]
+    done = 0
+    with progress_bar("bytes", quiet=as_json) as advance:
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(done, total)
+
+        return verify_directory(path, trust=notes, keys=keys, jobs=jobs, progress=progress)

@@ -1,0 +1,1 @@
+"""The command line, against a small server of this folder's own."""

@@ -16,6 +16,7 @@ from muniment.kernel.chunk import CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_ENTRY_BYTES,
 
 HASH_BYTES = 32
 _LENGTH = Struct(">H")
+_NO_OBJECT = "a JSON value that is not an object"
 
 
 def pack_lines(body: bytes, header: bytes) -> list[Chunk]:
@@ -46,7 +47,7 @@ def pack_json_lines(body: bytes, header: bytes) -> list[Chunk]:
     try:
         for number, line in enumerate(lines, 1):
             if type(loads(line)) is not dict:
-                raise InputError("a JSON value that is not an object", line=number)
+                raise _bad(lines, header, number, _NO_OBJECT)
     except orjson.JSONDecodeError:
         return _pack_with_blanks(lines, header, number)
     return _pack(lines, header)
@@ -62,20 +63,23 @@ def _pack_with_blanks(lines: list[bytes], header: bytes, stop: int) -> list[Chun
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            if header and len(header) + len(line) > MAX_ENTRY_BYTES:
-                raise _too_large(len(line), len(header), number) from None
-            raise InputError(
-                f"not JSON: {error.msg} at column {error.colno}",
-                line=number,
-                advice="each line must be one JSON object",
-            ) from None
+            problem = f"not JSON: {error.msg} at column {error.colno}"
+            raise _bad(lines, header, number, problem) from None
         if type(value) is not dict:
-            raise InputError("a JSON value that is not an object", line=number)
+            raise _bad(lines, header, number, _NO_OBJECT)
         kept.append(line)
         numbers.append(number)
     if not kept:
         raise InputError("the body holds no JSON object", advice="send at least one line")
     return _pack(kept, header, numbers)
+
+
+def _bad(lines: list[bytes], header: bytes, number: int, problem: str) -> InputError:
+    """The error for line `number`, unless one up to there is over the bound: the first counts."""
+    for place, line in enumerate(lines[:number], 1):
+        if len(header) + len(line) > MAX_ENTRY_BYTES and line.strip():
+            return _too_large(len(line), len(header), place)
+    return InputError(problem, line=number, advice="each line must be one JSON object")
 
 
 def pack_records(records: Sequence[bytes], header: bytes) -> list[Chunk]:

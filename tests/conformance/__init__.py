@@ -1,0 +1,1 @@
+"""What strangers' programs say of Muniment's formats."""

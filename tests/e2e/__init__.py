@@ -1,0 +1,1 @@
+"""Muniment as its users run it: real processes, real sockets, real load balancers."""

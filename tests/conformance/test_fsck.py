@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from ..e2e.harness.server import LOG, MunimentServer, serving
-from ..e2e.harness.waiting import wait_for
+from tests.e2e.harness.server import LOG, MunimentServer, serving
+from tests.e2e.harness.waiting import wait_for
 
 from .tampering import tampering
 

@@ -26,6 +26,7 @@ from urllib.request import urlopen
 
 _BLOCK = re.compile(r"^( *)```sh([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _STARTING_SECONDS = 30.0
+_VARIABLES = ".variables"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class Reader:
     url: str
     variables: Mapping[str, str]
     background: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    shell_state: str = ""
+
+    def __post_init__(self) -> None:
+        (self.folder / _VARIABLES).touch()
 
     def follow(self, block: Block) -> subprocess.CompletedProcess[str] | None:
         """Runs one block; raises AssertionError where it does not end as the page promises."""
@@ -71,7 +74,9 @@ class Reader:
         if "background" in block.words:
             self._start(text)
             return None
-        script = f"set -eo pipefail\n{self.shell_state}\n{text}"
+        names = " ".join(re.findall(r"^(\w+)=\$\(", text, re.MULTILINE))
+        keep = f"declare -p {names} >> {_VARIABLES}" if names else ""
+        script = f"set -eo pipefail\nsource {_VARIABLES}\n{text}\n{keep}"
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self.folder,
@@ -81,9 +86,6 @@ class Reader:
             timeout=120,
         )
         assert done.returncode == block.exit_code, f"{text}\n{done.stdout}\n{done.stderr}"
-        self.shell_state += "".join(
-            f"{line}\n" for line in re.findall(r"^\w+=\$\((?:.|\n)*?\)$", text, re.MULTILINE)
-        )
         return done
 
     def _start(self, text: str) -> None:

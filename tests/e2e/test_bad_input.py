@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -148,24 +149,38 @@ def test_a_query_that_cannot_be_understood_says_where(server: MunimentServer, qu
         "SELEC 1",
         "DELETE FROM events",
         "DROP TABLE events",
-        "COPY events TO '/tmp/events.csv'",
+        "COPY events TO '{here}/events.csv'",
         "SELECT * FROM read_text('/etc/passwd')",
         "SELECT * FROM '/etc/passwd'",
         "SELECT * FROM read_csv('https://127.0.0.1/x')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT getenv('HOME')",
+        "EXPORT DATABASE '{here}/all'",
+        "CREATE TABLE mine AS SELECT 1",
         "INSTALL httpfs",
-        "ATTACH '/tmp/other.db'",
+        "ATTACH '{here}/other.db'",
         "SET memory_limit = '100GB'",
         "PRAGMA database_list; SELECT 1; SELECT 2",
     ],
 )
-def test_sql_that_is_wrong_or_reaches_out(server: MunimentServer, statement: str) -> None:
-    answer = server.http.post("/api/v1/sql", json={"query": statement})
+def test_sql_that_is_wrong_or_reaches_out(
+    server: MunimentServer, statement: str, tmp_path: Path
+) -> None:
+    answer = server.http.post("/api/v1/sql", json={"query": statement.format(here=tmp_path)})
     assert 400 <= answer.status_code < 500, answer.text
     problem(answer, answer.status_code)
+    assert not list(tmp_path.iterdir())
 
 
-def test_sql_without_end_is_stopped(server: MunimentServer) -> None:
-    endless = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "SELECT count(*) FROM range(1000000000) a, range(1000000000) b",
+        "SELECT list(a.range) FROM range(1000000000) a",
+        "SELECT repeat('x', 300000000)",
+    ],
+)
+def test_sql_without_end_is_stopped(server: MunimentServer, endless: str) -> None:
     answer = server.http.post("/api/v1/sql", json={"query": endless}, timeout=120)
     assert 400 <= answer.status_code < 600, answer.text
     problem(answer, answer.status_code)

@@ -88,6 +88,8 @@ class Story:
             for index, line in kept.places().items():
                 if index >= since:
                     assert split_entry(stored[index - since])[1] == line, (index, kept)
+        if not self.kept:
+            return
         newest = self.kept[-1]
         entry = self.server.entry(newest.first, newest.answer["shard"])
         assert split_entry(entry)[1] == newest.sent.lines[0]

@@ -30,7 +30,7 @@ def rows_of(edge: NginxEdge, query: str, count: int) -> list[dict]:
         rows[:] = edge.muniment.rows(query)
         return len(rows) >= count
 
-    wait_for(arrived, f"{count} rows of {query}")
+    wait_for(arrived, lambda: f"{count} rows of {query}, there are {len(rows)}")
     assert len(rows) == count
     return rows
 

@@ -21,6 +21,7 @@ _COMMON = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_COUNTED = frozenset({"GET", "HEAD", "POST"})
 _GUARDED = ("/api/", "/tlog/", "/metrics")
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
 _WANTED = {
@@ -53,7 +54,7 @@ class Gate:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status: int = message["status"]
-                requests[method, status] += 1
+                requests[method if method in _COUNTED else "other", status] += 1
                 headers = [*message.get("headers", ()), *_COMMON]
                 headers.append((b"content-security-policy", policy))
                 message = {"type": "http.response.start", "status": status, "headers": headers}

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from muniment.api import schemas
 from muniment.api.context import Context, context_of
@@ -63,30 +64,38 @@ async def tail(
         raise Overloaded(f"{context.limits.tails} live tails are open", retry_after=10)
     # The first page is asked for before the answer begins, so that a wrong query is a problem.
     first = await context.query.tail(log, q, after=places, limit=PAGE, wait=0)
-    return StreamingResponse(
-        _stream(context, log, q, first),
-        media_type="text/event-stream",
-        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-    )
+    return _Tail(context, _stream(context, log, q, first))
+
+
+class _Tail(StreamingResponse):
+    """The stream, counted for as long as it is open."""
+
+    def __init__(self, context: Context, events: AsyncIterator[bytes]) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._meters = context.meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._meters.tails += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._meters.tails -= 1
 
 
 async def _stream(context: Context, log: str, q: str, page: Answer) -> AsyncIterator[bytes]:
-    context.meters.tails += 1
-    try:
-        yield f"retry: {RETRY_MILLISECONDS}\n: the tail of {log}\n\n".encode()
-        places: dict[str, int] = {}
-        while True:
-            for event in _events(page, places):
-                yield event
-            places = dict(page["after"])
-            if context.stopping.is_set():
-                return
-            found = await _next_page(context, log, q, places)
-            if found is None:
-                yield b": ping\n\n"
-            page = found or {"rows": [], "after": places}
-    finally:
-        context.meters.tails -= 1
+    yield f"retry: {RETRY_MILLISECONDS}\n: the tail of {log}\n\n".encode()
+    places: dict[str, int] = {}
+    while True:
+        for event in _events(page, places):
+            yield event
+        places = dict(page["after"])
+        if context.stopping.is_set():
+            return
+        found = await _next_page(context, log, q, places)
+        if found is None:
+            yield b": ping\n\n"
+        page = found or {"rows": [], "after": places}
 
 
 async def _next_page(context: Context, log: str, q: str, places: dict[str, int]) -> Answer | None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from muniment import errors
-from muniment.cli.terminal import one_line
+from muniment.cli.terminal import one_line, printable
 from muniment.errors import InputError, MunimentError, TryLater, Unavailable
 
 MAX_RETRY_AFTER = 300
@@ -29,7 +29,7 @@ def error_of(response: httpx.Response, body: bytes) -> MunimentError:
     """Returns the error for an answer that is no success."""
     status = response.status_code
     found = _problem(response, body)
-    detail = one_line(str(found.get("detail") or found.get("title") or _plain(status, body)))
+    detail = printable(str(found.get("detail") or found.get("title") or _plain(status, body)))
     kind = _kind(re.split("[/:]", str(found.get("type", "")))[-1], status)
     if issubclass(kind, TryLater):
         return kind(detail, retry_after=retry_after(response))
@@ -80,9 +80,10 @@ def _input_error(kind: type[InputError], detail: str, found: dict[str, Any]) -> 
 
 
 def _kind(slug: str, status: int) -> type[MunimentError]:
-    for kind in _tree(MunimentError):
-        if kind.slug == slug and kind.status == status and kind.__module__ == errors.__name__:
-            return kind
+    own = [kind for kind in _tree(MunimentError) if kind.__module__ == errors.__name__]
+    named = [kind for kind in own if (kind.slug, kind.status) == (slug, status)]
+    if named:
+        return named[-1]  # the most particular: a parent has the slug of one of its children
     by_status: dict[int, type[MunimentError]] = {
         400: InputError,
         401: errors.Unauthenticated,

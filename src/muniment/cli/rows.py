@@ -81,8 +81,7 @@ def _request(row: Row) -> str:
     if found.get("query_string") and found.get("path"):
         target += f"?{found['query_string']}"
     parts = [get(row, "http_request.http_method"), target, _client(row)]
-    backend = _join(get(row, "load_balancer.name"), get(row, "dst_endpoint.name"))
-    parts.append(f"→ {backend}" if backend else None)
+    parts.append(_way(row))
     duration = row.get("duration")
     parts.append(f"{duration} ms" if duration is not None else None)
     return " ".join(str(part) for part in parts if part)
@@ -101,8 +100,12 @@ def _client(row: Row) -> str | None:
     return str(address) if address else None
 
 
-def _join(*names: object) -> str:
-    return "/".join(str(name) for name in names if name)
+def _way(row: Row) -> str:
+    """Frontend, backend and server, as far as they are known and differ."""
+    places = ("load_balancer.name", "load_balancer.dst_endpoint.svc_name")
+    names = [get(row, path) for path in (*places, "load_balancer.dst_endpoint.name")]
+    known = dict.fromkeys(str(name) for name in names if name)
+    return f"→ {'/'.join(known)}" if known else ""
 
 
 def _style_of(code: str) -> str:

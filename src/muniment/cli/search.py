@@ -87,6 +87,8 @@ def _close(answer: dict[str, Any], shown: int, as_json: bool) -> None:
     if not shown and not as_json:
         note("nothing found")
     elif answer.get("next"):
-        note(f"there are more than these {quantity(shown, 'row')}: see --limit, --from and --to")
+        note(
+            f"there are more: this is the limit of {quantity(shown, 'row')} (--limit, --from, --to)"
+        )
     if answer.get("lag"):
         note(f"{quantity(int(answer['lag']), 'entry', 'entries')} cannot be searched yet")

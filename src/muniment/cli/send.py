@@ -113,10 +113,9 @@ def send(
     problems: list[MunimentError | OSError] = []
     try:
         with Server(url, token, ca) as server, display() as shown:
-            shards = _shards(server, order, shown)
             for name in files:
                 try:
-                    _send_file(name, order, server, shards, tally, shown)
+                    _send_file(name, order, server, tally, shown)
                 except (BadLine, InputError, OSError) as error:
                     problems.append(error)
     except MunimentError as error:
@@ -129,28 +128,24 @@ def send(
     _fail(problems)
 
 
-def _shards(server: Server, order: Order, shown: Display) -> dict[str, int] | None:
+def _shards(courier: Courier) -> dict[str, int] | None:
     """The sizes of the log's shards; None where the token may write, but not look."""
-    courier = _courier(server, order, order.destination(""), shown)
     try:
         return courier.shards()
     except Forbidden:
         return None
 
 
-def _courier(server: Server, order: Order, to: Destination, shown: Display) -> Courier:
-    return Courier(server, to, retry_for=order.retry_for, waiting=shown.waiting)
-
-
 def _send_file(
     name: str,
     order: Order,
     server: Server,
-    shards: dict[str, int] | None,
     tally: Tally,
     shown: Display,
 ) -> None:
     to = order.destination(name)
+    courier = Courier(server, to, retry_for=order.retry_for, waiting=shown.waiting)
+    shards = _shards(courier)
     with ExitStack() as stack:
         source = stack.enter_context(Source(name))
         identity = source.identity
@@ -168,7 +163,7 @@ def _send_file(
             write = journal.write
         for remark in start.remarks:
             shown.remark(remark)
-        _run(source, start, _courier(server, order, to, shown), tally, shown, write, order.skip_bad)
+        _run(source, start, courier, tally, shown, write, order.skip_bad)
 
 
 def _run(

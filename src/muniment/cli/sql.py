@@ -66,7 +66,7 @@ def sql(
     else:
         _show(names, rows)
     if answer.get("truncated"):
-        note(f"there are more than these {quantity(len(rows), 'row')}: see --limit")
+        note(f"there are more: this is the limit of {quantity(len(rows), 'row')} (--limit)")
     if answer.get("lag"):
         note(f"{quantity(int(answer['lag']), 'entry', 'entries')} cannot be searched yet")
 

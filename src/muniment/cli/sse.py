@@ -48,18 +48,22 @@ def events(chunks: Iterable[bytes]) -> Iterator[Event]:
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Splits at LF, CR LF and CR alone; other line separators of Unicode are data."""
-    rest = b""
+    begun: list[bytes] = []
+    length = 0
     after_cr = False
     for chunk in chunks:
         if after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
             after_cr = False
         after_cr = after_cr or chunk.endswith(b"\r")
-        rest += chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *whole, rest = rest.split(b"\n")
-        if len(rest) > MAX_EVENT:
+        *whole, rest = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for line in whole:
+            yield b"".join([*begun, line])
+            begun, length = [], 0
+        begun.append(rest)
+        length += len(rest)
+        if length > MAX_EVENT:
             raise _too_long()
-        yield from whole
 
 
 def _too_long() -> InputError:

@@ -48,7 +48,7 @@ class Follower:
     """Follows all logs of a data directory, on a thread of its own, and merges on another.
 
     `clock` gives seconds, monotonic; `now` gives milliseconds since the epoch; `settle` is called
-    after each flush, to hand memory back.
+    after work that took much memory, to hand it back.
     """
 
     def __init__(
@@ -66,8 +66,7 @@ class Follower:
         self._open_reader = open_reader
         self._clock = clock
         self._now = now
-        self._settle = settle
-        self._turn = Turn()
+        self._turn = Turn(settle)
         self._flush_rows = flush_rows
         self._flush_seconds = flush_seconds
         self._logs: dict[str, LogState] = {}
@@ -239,7 +238,6 @@ class Follower:
             or self._clock() - oldest >= self._flush_seconds
         ):
             index.flush()
-            self._settle()
             state.trouble = None
 
     def _read(self, index: LogIndex, name: str, shard: ShardState) -> bool:
@@ -271,7 +269,7 @@ class Follower:
     def _merge_one(self, state: LogState, index: LogIndex) -> None:
         try:
             while not self._stopping and index.merge():
-                self._settle()
+                pass
         except MunimentError as error:
             _log.error("%s", error.detail)
         except OSError as error:

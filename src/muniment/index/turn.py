@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock
 from typing import TypeVar
@@ -11,9 +11,13 @@ T = TypeVar("T")
 
 
 class Turn:
-    """Lets one of flush and merge work at a time, so that their needs do not add up."""
+    """Lets one of flush and merge work at a time, so that their needs do not add up.
 
-    def __init__(self) -> None:
+    `settle` is called after each flush and each step of a merge, to hand memory back.
+    """
+
+    def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
+        self._settle = settle
         self._lock = Lock()
         self._quiet = Event()
         self._quiet.set()
@@ -25,6 +29,7 @@ class Turn:
         try:
             with self._lock:
                 yield
+                self._settle()
         finally:
             self._quiet.set()
 
@@ -36,6 +41,7 @@ class Turn:
                 for item in work:
                     yield item
                     del item
+                    self._settle()
                     break
                 else:
                     return

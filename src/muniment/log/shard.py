@@ -13,6 +13,7 @@ from muniment.clock import Clock, SystemClock, rfc3339
 from muniment.errors import Corrupt, SettingsError
 from muniment.kernel import MAX_ENTRY_BYTES
 from muniment.log.batch import Acknowledgement, Batch
+from muniment.log.checkpoint import Checkpoint
 from muniment.log.committer import Committer, SegmentLimits
 from muniment.log.disk import Disk, PosixDisk, write_file
 from muniment.log.history import read_batch_ids
@@ -154,8 +155,8 @@ class Shard:
 
         Raises NoSuchEntry where that does not cover it (yet: see `wait_published`).
         """
-        note = self.checkpoint()
-        size = self.published_size
+        note = self.checkpoint()  # read once: the writer may publish the next one meanwhile
+        size = Checkpoint.of_note(note).size if note is not None else 0
         path = self.reader.inclusion_proof(index, size)
         assert note is not None
         return ProofFile(index, tuple(path), note)

@@ -15,11 +15,13 @@ from muniment.errors import Corrupt, InputError, SignatureInvalid
 from muniment.log.checkpoint import Checkpoint, split_notes
 from muniment.log.committer import CHECKPOINTS
 from muniment.log.disk import Disk, PosixDisk
+from muniment.log.frame import MAGIC as FRAME_MAGIC
+from muniment.log.frame import Kind
 from muniment.log.history import segment_names
 from muniment.log.note import Note, Verifier
 from muniment.log.recovery import CUT
 from muniment.log.report import ShardReport
-from muniment.log.segment import SegmentHeader, segment_first, walk
+from muniment.log.segment import TRAILER, SegmentHeader, segment_first, walk
 from muniment.log.shard import VERIFIER
 from muniment.log.tiles import DIRECTORY, HASH, completed
 from muniment.log.verify_segment import SegmentCheck, check_segment
@@ -61,9 +63,9 @@ def verify_shard(
             progress(check.length)
     checks.sort(key=lambda check: check.path.name)
     whole = _join(checks, report)
-    _compare_checkpoints(directory / CHECKPOINTS, published, checks, whole, live, report)
+    covered = _compare_checkpoints(directory / CHECKPOINTS, published, checks, whole, live, report)
     if whole:
-        _compare_tiles(disk, directory / DIRECTORY, checks, live, report)
+        _compare_tiles(disk, directory / DIRECTORY, checks, covered, live, report)
         _compare_trust(directory, trusted, checks, report)
     return report
 
@@ -129,6 +131,8 @@ def _check_segments(
     disk: Disk, directory: Path, verifier: Verifier, sizes: Sequence[int], jobs: int, live: bool
 ) -> Iterator[SegmentCheck]:
     paths = [directory / name for name in segment_names(disk, directory)]
+    if live and paths and _is_begun(disk, paths[-1]):
+        paths.pop()
     limits: list[int | None] = [None] * len(paths)
     if live and paths:
         limits[-1] = _whole_frames(disk, paths[-1])
@@ -142,16 +146,26 @@ def _check_segments(
     yield from parallel(delayed(check_segment)(*arguments) for arguments in work)
 
 
+def _is_begun(disk: Disk, path: Path) -> bool:
+    """Whether a segment's header is still being written."""
+    try:
+        SegmentHeader.read(disk, path)
+    except Corrupt:
+        return FRAME_MAGIC not in disk.read(path)
+    return False
+
+
 def _whole_frames(disk: Disk, path: Path) -> int | None:
     """Returns where the last whole group commit of a segment that is being written ends."""
     end = None
     try:
-        end = SegmentHeader.read(disk, path).length
-        for place in walk(disk, path, end, disk.size(path)):
-            if place.header.ends:
-                end = place.end
+        end, size = SegmentHeader.read(disk, path).length, disk.size(path)
+        for place in walk(disk, path, end, size):
+            trailer = TRAILER.size if place.header.kind is Kind.SEAL else 0
+            if place.header.ends and place.end + trailer <= size:
+                end = place.end + trailer
     except Corrupt:
-        pass  # the write under way, or damage: what stands before it is checked and compared
+        pass  # the write under way; what `checkpoints` covered before must stand before it
     return end
 
 
@@ -185,31 +199,34 @@ def _compare_checkpoints(
     whole: bool,
     live: bool,
     report: ShardReport,
-) -> None:
-    """`checkpoints` must hold just the checkpoints that stand in the segments."""
+) -> int:
+    """`checkpoints` must hold just the checkpoints that stand in the segments.
+
+    Beside a writer, `published` was read before the segments: they may hold more, never less.
+    Returns the size of the last checkpoint that is in both.
+    """
     frames = [frame for check in checks for frame in check.checkpoints]
     report.checkpoints = len(frames)
-    offset = 0
+    offset = covered = 0
     for frame in frames:
         note = frame.note.encode()
         found = published[offset : offset + len(note)]
         if found != note:
-            if live and frame is frames[-1] and note.startswith(found):
-                return
+            if live and offset + len(found) == len(published) and note.startswith(found):
+                return covered
             text = _describe(found)
             report.find(path, f"expected the checkpoint of size {frame.size}, found {text}", offset)
-            return
-        offset += len(note)
+            return covered
+        offset, covered = offset + len(note), frame.size
     if offset < len(published) and (whole or not checks):
         rest = published[offset:]
-        if live and whole:
-            return
         report.find(
             path,
             f"holds a checkpoint that the segments do not: {_describe(rest)}; they end at "
             f"{report.size} entries",
             offset,
         )
+    return covered
 
 
 def _describe(data: bytes) -> str:
@@ -223,8 +240,14 @@ def _describe(data: bytes) -> str:
 
 
 def _compare_tiles(
-    disk: Disk, directory: Path, checks: Sequence[SegmentCheck], live: bool, report: ShardReport
+    disk: Disk,
+    directory: Path,
+    checks: Sequence[SegmentCheck],
+    covered: int,
+    live: bool,
+    report: ShardReport,
 ) -> None:
+    """The tile files must hold the hashes of the tree; beside a writer, those of `covered`."""
     names = disk.names(directory) if directory.name in disk.names(directory.parent) else []
     size = report.size
     level = 1
@@ -235,7 +258,9 @@ def _compare_tiles(
         ]
         expected = b"".join(hashes)
         found = disk.read(path) if path.name in names else b""
-        common = min(len(found), len(expected)) if live else len(expected)
+        common = len(expected)
+        if live:
+            common = max(min(len(found), len(expected)), completed(covered, level) * HASH)
         if found[:common] != expected[:common] or (not live and len(found) != len(expected)):
             offset = next(
                 (i for i in range(common) if found[i : i + 1] != expected[i : i + 1]), common

@@ -13,7 +13,7 @@ _FORM = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS = re.compile(r"-\d{1,15}\Z|\d{1,3}\Z|\d{5,15}\Z", re.ASCII)
-FORMS = "2026, 2026-01, 2026-01-31, 2026-01-31T12:30, 2026-01-31T12:30:59.250Z or milliseconds since the epoch"
+FORMS = "2026, 2026-01-31, 2026-01-31T12:30, 2026-01-31T12:30:59.250Z or epoch milliseconds"
 
 
 def span(text: str) -> tuple[int, int]:

@@ -6,13 +6,13 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from .process import children, resident_bytes
+from .process import descendants, resident_bytes
 
 MIB = 1 << 20
 
 
 class Watch:
-    """The largest resident set that was seen, of the process and of its children."""
+    """The largest resident set that was seen, of the process, and of any that it started."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -23,10 +23,12 @@ class Watch:
         """Looks once."""
         self.peak = max(self.peak, resident_bytes(self.pid))
         with contextlib.suppress(OSError, AssertionError):  # a child may just have ended
-            self.children_peak = max([self.children_peak, *map(resident_bytes, children(self.pid))])
+            sizes = map(resident_bytes, descendants(self.pid))
+            self.children_peak = max([self.children_peak, *sizes])
 
     def __str__(self) -> str:
-        return f"server {self.peak / MIB:.0f} MiB, its children {self.children_peak / MIB:.0f} MiB"
+        server, child = self.peak / MIB, self.children_peak / MIB
+        return f"server {server:.0f} MiB, its largest child {child:.0f} MiB"
 
 
 @contextlib.contextmanager

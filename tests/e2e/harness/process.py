@@ -102,6 +102,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """Returns the process ids of the children, their children, and so on."""
+    found = children(pid)
+    return found + [lower for child in found for lower in descendants(child)]
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and is no zombie."""
     try:

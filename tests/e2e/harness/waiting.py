@@ -9,8 +9,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """Returns the first true value of `condition`; fails the test when none came in time."""
+def wait_for(condition: Callable[[], T], what: str | Callable[[], str], seconds: float = 60.0) -> T:
+    """Returns the first true value of `condition`; fails the test when none came in time.
+
+    `what` is what is awaited, or tells it, and how far it has come, when it is asked in the end.
+    """
     deadline = time.monotonic() + seconds
     pause = 0.005
     while True:
@@ -18,6 +21,7 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+            awaited = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {seconds:.0f} s in vain for {awaited}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from muniment.access import Guard, Scope, Tokens
 from muniment.api import Context, Limits
+from muniment.api.server import HttpServer
 from muniment.errors import MunimentError
 from muniment.log import Acknowledgement, Batch, Health, Shard
 from muniment.log.note import Signer
@@ -112,3 +116,38 @@ def token(context: Context, *scopes: Scope) -> dict[str, str]:
     """The header of a new token."""
     shown = context.tokens.create("tester", scopes or list(Scope))
     return {"authorization": f"Bearer {shown}"}
+
+
+@dataclass
+class Served:
+    """A real server on a free port."""
+
+    context: Context
+    port: int
+    server: HttpServer
+    loop: asyncio.AbstractEventLoop
+
+    def stop(self) -> None:
+        """Makes it stop, as a node does; for any thread."""
+        self.loop.call_soon_threadsafe(self.context.stopping.set)
+        self.server.stop()
+
+    def connect(self) -> socket.socket:
+        """A TCP connection to it, with a time-out that only a broken server reaches."""
+        return socket.create_connection(("127.0.0.1", self.port), 60)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+Serve = Callable[..., Served]
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits until something holds; fails when it still does not after a long time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)

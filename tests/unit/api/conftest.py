@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 import uvloop
-from api_parts import FailingShard, ScriptedQuery, make_context, open_shard
+from api_parts import FailingShard, ScriptedQuery, Serve, Served, make_context, open_shard
 
 from muniment.api import Context, Limits, build_app
 from muniment.api.server import HttpServer
@@ -34,34 +34,14 @@ def query() -> ScriptedQuery:
     return ScriptedQuery()
 
 
-@dataclass
-class Served:
-    """A real server on a free port."""
-
-    context: Context
-    port: int
-    server: HttpServer
-
-    def connect(self) -> socket.socket:
-        """A TCP connection to it, with a time-out that only a broken server reaches."""
-        return socket.create_connection(("127.0.0.1", self.port), 60)
-
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
-
-
-Serve = Callable[..., Served]
-
-
 @pytest.fixture
 def serve(tmp_path: Path, shard: FailingShard, query: ScriptedQuery) -> Iterator[Serve]:
     """Starts a server with these limits in a thread of its own."""
     with ExitStack() as stack:
 
-        def start(required: bool = False, **limits: float) -> Served:
+        def start(
+            required: bool = False, tls: ssl.SSLContext | None = None, **limits: float
+        ) -> Served:
             context = make_context(
                 tmp_path,
                 {"default": shard},
@@ -71,7 +51,7 @@ def serve(tmp_path: Path, shard: FailingShard, query: ScriptedQuery) -> Iterator
             )
             listener = bind(Address("127.0.0.1", 0), socket.SOCK_STREAM)
             port = listener.getsockname()[1]
-            server = HttpServer(build_app(context), context, listener)
+            server = HttpServer(build_app(context), context, listener, tls)
             loops: list[asyncio.AbstractEventLoop] = []
 
             async def run() -> None:
@@ -83,14 +63,16 @@ def serve(tmp_path: Path, shard: FailingShard, query: ScriptedQuery) -> Iterator
             while not server.started and thread.is_alive():
                 thread.join(0.01)
 
+            served = Served(context, port, server, loops[0])
+
             def stop() -> None:
-                loops[0].call_soon_threadsafe(context.stopping.set)
-                server.stop()
-                thread.join(30)
+                if thread.is_alive():
+                    served.stop()
+                thread.join(60)
                 assert not thread.is_alive()
 
             stack.callback(stop)
-            return Served(context, port, server)
+            return served
 
         yield start
 

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from api_parts import NAME, FailingShard, token
-from conftest import Serve, Served
+from api_parts import NAME, FailingShard, Serve, Served, token
 
 from muniment.access import Scope
 from muniment.api import Context

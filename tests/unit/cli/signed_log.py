@@ -74,7 +74,15 @@ class SignedLog:
         first = number * 256
         if (first + width) * span > len(self.entries):
             return None
-        hashes = [leaf(entry) for entry in self.entries]
         return b"".join(
-            tree_hash(hashes[i * span : (i + 1) * span]) for i in range(first, first + width)
+            tree_hash([leaf(entry) for entry in self.entries[i * span : (i + 1) * span]])
+            for i in range(first, first + width)
         )
+
+
+def filled(count: int) -> SignedLog:
+    """A log of `count` entries with receipt headers."""
+    log = SignedLog()
+    header = b'{"at":"2026-01-02T03:04:05.000000Z","via":"http","as":"text"}\n'
+    log.entries = [header + b"line %d" % n for n in range(count)]
+    return log

@@ -20,8 +20,7 @@ ROW = {
     "http_request": {"http_method": "GET", "url": {"path": "/api/x", "query_string": "a=b"}},
     "http_response": {"code": 503},
     "src_endpoint": {"ip": "10.0.0.1"},
-    "load_balancer": {"name": "web"},
-    "dst_endpoint": {"name": "w1"},
+    "load_balancer": {"name": "web", "dst_endpoint": {"name": "w1", "svc_name": "web"}},
     "duration": 12,
     "raw_data": "the line",
 }
@@ -88,7 +87,7 @@ def test_no_more_rows_than_asked_for(run: Run, fake: FakeServer, url: str) -> No
     fake.search_pages = [page([ROW], "1"), page([ROW], "2")]
     result = run("search", "--limit", 2, "--json", "--url", url)
     assert len(result.stdout.splitlines()) == 2
-    assert "there are more than these 2 rows" in result.stderr
+    assert "the limit of 2 rows" in result.stderr
     assert [request.query["limit"] for request in fake.requests] == ["2", "1"]
 
 
@@ -139,7 +138,7 @@ def test_sql_as_json_and_as_csv(run: Run, fake: FakeServer, url: str) -> None:
         {"a": "x,\ny", "b": {"c": [1]}},
         {"a": None, "b": True},
     ]
-    assert "there are more than these 2 rows" in result.stderr
+    assert "the limit of 2 rows" in result.stderr
     result = run("sql", "SELECT 1", "--csv", "--url", url)
     assert result.stdout_bytes == b'a,b\r\n"x,\ny","{""c"":[1]}"\r\n,true\r\n'
     assert run("sql", "SELECT 1", "--csv", "--json", "--url", url).exit_code == 2

@@ -277,6 +277,24 @@ def test_one_bad_file_does_not_hold_up_the_others(
     assert fake.lines == [b"one"]
 
 
+def test_the_same_file_named_twice_is_sent_once(
+    run: Run, fake: FakeServer, url: str, log: Path
+) -> None:
+    assert run("send", log, log, "--as", "x", "--url", url).exit_code == 0
+    assert fake.lines == numbered(0, 50_000)
+
+
+def test_a_token_that_may_only_write_is_enough(
+    run: Run, fake: FakeServer, url: str, tmp_path: Path
+) -> None:
+    denied = Answer.problem(403, "forbidden", "this token may not read")
+    fake.routes["/api/v1/logs"] = lambda _request: denied
+    path = write(tmp_path / "a.log", [b"one"])
+    for _ in range(2):
+        assert run("send", path, "--as", "x", "--url", url).exit_code == 0
+    assert fake.lines == [b"one"]
+
+
 def test_the_last_receipt_is_kept_when_asked(
     run: Run, fake: FakeServer, url: str, tmp_path: Path
 ) -> None:

@@ -46,12 +46,10 @@ def test_a_time_without_zone_is_local_with_the_offset_of_its_day(berlin: None) -
     assert rfc3339(absolute("2026-07-31 10:00", NOW)) == "2026-07-31T08:00:00.000Z"
 
 
-@given(st.integers(0, 10**6), st.sampled_from("smhd"))
+@given(st.integers(0, 20_000), st.sampled_from("smhd"))
 def test_relative_times_count_back(count: int, unit: str) -> None:
-    step = {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
-    seconds = timedelta(seconds=count * step)
-    if NOW - seconds > datetime(1, 1, 2, tzinfo=UTC) if seconds < timedelta(700_000) else False:
-        assert NOW - absolute(f"-{count}{unit}", NOW) == seconds
+    seconds = count * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    assert NOW - absolute(f"-{count}{unit}", NOW) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "15", "m", "--5m", "2026-13-01", "999999999w"])

@@ -140,7 +140,9 @@ def test_a_damaged_index_is_refused_and_the_rest_goes_on(house: House) -> None:
     manifest.write_bytes(manifest.read_bytes().replace(b"0", b"1"))
     house.follower = house.make()
     house.follower.start({LOG: [SHARD], "other": ["22222222"]})
-    with pytest.raises(IndexDamaged, match="index damaged: edge: .* `muniment index rebuild edge`"):
+    with pytest.raises(
+        IndexDamaged, match=r"index damaged: edge: .* `muniment index rebuild edge`"
+    ):
         house.follower.index(LOG)
     house.grow(4, log="other", shard="22222222")
     house.indexed(4, "other", "22222222")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -34,18 +35,14 @@ def test_every_flipped_bit_changes_the_meaning_or_is_refused(
     text = bytearray(format_manifest(digests))
     bit = data.draw(st.integers(0, len(text) * 8 - 1))
     text[bit // 8] ^= 1 << bit % 8
-    try:
+    with contextlib.suppress(ValueError):
         assert parse_manifest(bytes(text)) != digests
-    except ValueError:
-        pass
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert format_manifest(parse_manifest(data)) == data
-    except ValueError:
-        pass
 
 
 def test_a_line_that_is_wrong_is_named() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import sleep
 
 from fake_clock import FakeClock
 from simulated_disk import SimulatedDisk
@@ -45,6 +46,15 @@ def open_shard(disk: Disk, directory: Path = DIRECTORY, **arguments: object) -> 
 def take(shard: Shard, batch: Batch) -> Acknowledgement:
     """Submits a batch and waits for the answer."""
     return shard.submit(batch).result(timeout=60)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits for what the writer's thread does in its own time; fails after a minute."""
+    for _ in range(30_000):
+        if condition():
+            return
+        sleep(0.002)
+    raise AssertionError("the writer did not come so far")
 
 
 class Model:

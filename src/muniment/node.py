@@ -26,6 +26,7 @@ from muniment.receive.sockets import bind, bind_pair, bound_address
 from muniment.settings import Settings
 
 FIRST_NAME = "admin"
+SEARCH_SECONDS = 20.0
 _logger = logging.getLogger(__name__)
 
 
@@ -102,10 +103,7 @@ class Node:
             counts = [count for receiver in self._receivers for count in receiver.counts]
             server = HttpServer(build_app(context, counts), context, self._listener, tls)
             self._follow(query)
-            await query.start()
-            for receiver in self._receivers:
-                await receiver.start()
-            await self._run(server, context, started)
+            await self._run(server, query, context, started)
         finally:
             await self._close(query, context)
 
@@ -127,7 +125,11 @@ class Node:
         return self._receivers[0].address if self._receivers else None
 
     async def _run(
-        self, server: HttpServer, context: Context, started: Callable[[Node], None] | None
+        self,
+        server: HttpServer,
+        query: QueryProcess,
+        context: Context,
+        started: Callable[[Node], None] | None,
     ) -> None:
         assert self._stop is not None
         loop = asyncio.get_running_loop()
@@ -136,22 +138,44 @@ class Node:
                 loop.add_signal_handler(number, self._stop.set)
         serving = asyncio.create_task(server.serve())
         stopped = asyncio.create_task(self._stop.wait())
+        opening = asyncio.create_task(self._open(server, query, context, started))
         try:
-            while not server.started and not serving.done():
-                await asyncio.sleep(0.005)
-            if started is not None and not serving.done():
-                started(self)
+            await asyncio.wait({opening, stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             context.stopping.set()
             server.stop()
             for receiver in self._receivers:
                 await receiver.stop()
-            await serving
         finally:
-            stopped.cancel()
+            for task in (opening, stopped):
+                task.cancel()
+            server.stop()
+            await serving
             for number in (signal.SIGTERM, signal.SIGINT):
                 with suppress(NotImplementedError, RuntimeError, ValueError):
                     loop.remove_signal_handler(number)
+
+    async def _open(
+        self,
+        server: HttpServer,
+        query: QueryProcess,
+        context: Context,
+        started: Callable[[Node], None] | None,
+    ) -> None:
+        """Takes entries at once; says that all is there when search is, or will not be soon."""
+        for receiver in self._receivers:
+            await receiver.start()
+        while not server.started:
+            await asyncio.sleep(0.005)
+        try:
+            await asyncio.wait_for(asyncio.shield(query.start()), SEARCH_SECONDS)
+        except TimeoutError:
+            _logger.warning("search is not there yet; entries are taken all the same")
+        context.starting = False
+        if started is not None:
+            started(self)
 
     async def _close(self, query: QueryProcess, context: Context) -> None:
         for receiver in self._receivers:
@@ -219,6 +243,7 @@ class Node:
             limits,
             self._clock,
             settings.tokens_required,
+            starting=True,
         )
 
     def _tls(self) -> ssl.SSLContext | None:

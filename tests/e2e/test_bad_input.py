@@ -14,8 +14,6 @@ import pytest
 from .harness.memory import MIB, watching
 from .harness.server import MunimentServer, serving
 
-pytestmark = pytest.mark.xdist_group("bad-input")
-
 MOST_RESIDENT = 400 * MIB
 
 

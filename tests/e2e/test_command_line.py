@@ -8,8 +8,6 @@ import sys
 import uuid
 from pathlib import Path
 
-import pytest
-
 from .conftest import Edge
 from .harness.cli import muniment
 from .harness.load import ab, exchange, request
@@ -17,8 +15,6 @@ from .harness.process import Process
 from .harness.rows import assert_fields
 from .harness.server import MunimentServer
 from .harness.waiting import wait_for
-
-pytestmark = pytest.mark.xdist_group("haproxy")
 
 
 def test_search_and_sql_answer_what_was_asked_of_haproxy(edge: Edge, tmp_path: Path) -> None:

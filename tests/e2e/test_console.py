@@ -10,8 +10,6 @@ from .conftest import Edge
 from .harness.load import exchange, find, request
 from .harness.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("haproxy")
-
 
 def test_an_entry_that_haproxy_logged_is_shown_and_its_proof_holds(edge: Edge) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")

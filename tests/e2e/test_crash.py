@@ -10,16 +10,12 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-import pytest
-
 from muniment.trust.directory import verify_directory
 
 from .harness.process import Process
 from .harness.server import LOG, MunimentServer, serving, split_entry
 from .harness.waiting import wait_for
 from .harness.writers import Kept, Sent, Writer
-
-pytestmark = pytest.mark.xdist_group("crash")
 
 RUNS = 50
 SEED = 20_261_121

@@ -25,8 +25,6 @@ from .harness.server import MunimentServer, serving, split_entry
 from .harness.waiting import wait_for
 from .harness.writers import Kept, Sent
 
-pytestmark = pytest.mark.xdist_group("disk")
-
 MIB = 1 << 20
 BODY = 200 << 10
 

@@ -11,8 +11,6 @@ import pytest
 from .harness.cli import muniment
 from .harness.server import LOG, MunimentServer
 
-pytestmark = pytest.mark.xdist_group("evidence")
-
 
 def write(server: MunimentServer, name: str, count: int) -> dict:
     return server.accepted(b"\n".join(b"%s %d" % (name.encode(), n) for n in range(count)))

@@ -13,8 +13,6 @@ from .harness.memory import MIB, Watch, watching
 from .harness.server import MunimentServer, serving, split_entry
 from .harness.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("floods")
-
 MOST_RESIDENT = 400 * MIB
 MILLION = 1_000_000
 HEAD = (

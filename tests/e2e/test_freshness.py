@@ -6,15 +6,11 @@ import statistics
 import time
 import uuid
 
-import pytest
-
 from .conftest import Edge
 from .harness.load import exchange, request
 from .harness.rows import pick
 from .harness.server import MunimentServer, split_entry
 from .harness.waiting import wait_for
-
-pytestmark = pytest.mark.xdist_group("haproxy")
 
 ROUNDS = 20
 NEVER = 30.0

@@ -15,8 +15,6 @@ from .harness.rows import assert_fields, assert_time, by, pick
 from .harness.server import LOG, split_entry
 from .harness.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("haproxy")
-
 REQUESTS = 600
 WAYS = ("syslog-udp", "syslog-tcp")
 

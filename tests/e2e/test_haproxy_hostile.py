@@ -17,8 +17,6 @@ from .harness.load import exchange
 from .harness.rows import assert_fields, pick
 from .harness.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("haproxy")
-
 MARKS = {
     "quotes": b'"a" "GET /forged HTTP/1.1" 200 0',
     "braces": b"{a|b} {c} |} - ---- 9/9/9/9/9 9/9",

@@ -6,15 +6,11 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from .harness.haproxy import haproxy
 from .harness.load import ab, exchange, request
 from .harness.rows import pick
 from .harness.server import serving
 from .harness.waiting import wait_for
-
-pytestmark = pytest.mark.xdist_group("haproxy")
 
 REQUESTS = 400
 

@@ -17,8 +17,6 @@ from .harness.rows import assert_fields, assert_time, by, pick
 from .harness.server import split_entry
 from .harness.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("nginx")
-
 REQUESTS = 600
 
 

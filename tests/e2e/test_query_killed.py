@@ -7,14 +7,10 @@ import signal
 import time
 from random import Random
 
-import pytest
-
 from .harness.process import alive
 from .harness.server import MunimentServer
 from .harness.waiting import wait_for
 from .harness.writers import Writer
-
-pytestmark = pytest.mark.xdist_group("query")
 
 KILLS = 4
 

@@ -12,8 +12,6 @@ from .harness.process import free_port
 from .harness.server import MunimentServer, serving
 from .harness.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("start")
-
 
 def test_the_first_start_shows_the_token_once_and_keeps_only_a_hash(
     muniment_server: MunimentServer,

@@ -9,6 +9,7 @@ send anything but GET and HEAD.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from muniment.access.caller import ANYONE, LOCAL, Caller
@@ -84,10 +85,15 @@ def _authority(origin: str) -> str:
     return origin.lower().partition("://")[2]
 
 
+_MAX_HOST = 255
+
+
 def _is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    name = host.lower()
+    return host is not None and len(host) <= _MAX_HOST and _names_loopback(host.lower())
+
+
+@lru_cache(maxsize=64)
+def _names_loopback(name: str) -> bool:
     if name.startswith("["):
         name, bracket, port = name[1:].partition("]")
         if not bracket or (port and port[0] != ":"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from muniment import __version__
 from muniment.api import docs, health, read, schemas, search, tail, tiles
@@ -24,7 +23,7 @@ from muniment.api.problems import (
     on_invalid_request,
     on_muniment_error,
 )
-from muniment.api.write import DirectRoute, append_entries
+from muniment.api.write import WritePath, append
 from muniment.console import static_directory
 from muniment.errors import MunimentError
 from muniment.receive.port import Count
@@ -44,8 +43,13 @@ class Console(StaticFiles):
         return response
 
 
-def build_app(context: Context, counts: Sequence[Count] = ()) -> FastAPI:
+def build_app(context: Context, counts: Sequence[Count] = ()) -> ASGIApp:
     """Returns the ASGI application; `counts` are the receivers' numbers for the metrics page."""
+    app = _routes(context, counts)
+    return Gate(WritePath(app, context), context.guard, context.meters)
+
+
+def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:
     app = FastAPI(
         title="Muniment",
         version=__version__,
@@ -64,8 +68,7 @@ def build_app(context: Context, counts: Sequence[Count] = ()) -> FastAPI:
     )
     app.state.context = context
     app.state.registry = registry(context, counts)
-    app.add_middleware(Gate, guard=context.guard, meters=context.meters)
-    app.router.routes.append(_write_route())
+    _add_write_route(app)
     for part in (read, tiles, search, tail, health):
         app.include_router(part.router)
     app.router.routes.extend(docs.ROUTES)
@@ -74,17 +77,14 @@ def build_app(context: Context, counts: Sequence[Count] = ()) -> FastAPI:
     return app
 
 
-def _write_route() -> DirectRoute:
-    answers: dict[int | str, dict[str, Any]] = {
-        **schemas.problems(404, 408, 409, 411, 413, 415, 429, 503)
-    }
-    return DirectRoute(
+def _add_write_route(app: FastAPI) -> None:
+    app.add_api_route(
         WRITE_PATH,
-        append_entries,
+        append,
         methods=["POST"],
         status_code=201,
         response_model=schemas.Receipt,
-        responses=answers,
+        responses=schemas.problems(404, 408, 409, 411, 413, 415, 429, 503),
         tags=["write"],
         openapi_extra=schemas.WRITE,
     )

@@ -35,7 +35,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Context:
-    """Everything a handler may use. `stopping` is set when the node begins to stop."""
+    """Everything a handler may use.
+
+    `starting` is true until search is there for the first time; `stopping` is set when the node
+    begins to stop.
+    """
 
     node: str
     logs: Logs
@@ -45,6 +49,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=SystemClock)
     tokens_required: bool = False
+    starting: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     meters: Meters = field(default_factory=Meters)
     budget: Budget = field(init=False)

@@ -35,8 +35,9 @@ async def healthz() -> Response:
 async def readyz(request: Request) -> Response:
     """Says whether every log takes entries: the probe of readiness.
 
-    A log whose shards all refuse makes it 503, with the reason of each. A query process that is
-    down does not: entries must still come in; `search` says so.
+    A log whose shards all refuse makes it 503, with the reason of each; so does a node that is
+    starting, until it can search, or stopping. A query process that goes down later does not:
+    entries must still come in; `search` says so.
     """
     context = context_of(request)
     shards = list(_shards(context))
@@ -48,6 +49,8 @@ async def readyz(request: Request) -> Response:
     ]
     if context.stopping.is_set():
         return _not_ready(Unavailable("this node is stopping", retry_after=5), found)
+    if context.starting:
+        return _not_ready(Unavailable("this node is starting", retry_after=1), found)
     if refusing:
         reasons = "; ".join(s["reason"] for s in shards if not s["ok"])
         detail = f"{', '.join(refusing)}: {reasons}"

@@ -137,5 +137,10 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:  #
 
 
 async def on_defect(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Answers a defect of ours; the log of the process has the trace, the caller does not."""
+    """Answers a defect of ours."""
+    return defect_response()
+
+
+def defect_response() -> Response:
+    """Returns the answer for a defect; the log of the process has the trace, the caller not."""
     return plain_problem(500, "this is a defect of the server; its log says more", slug="internal")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from functools import partial
 from itertools import count
-from typing import Any
 from urllib.parse import parse_qs
 from zlib import crc32
 
 import orjson
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,11 +20,12 @@ from muniment.access import Scope as Right
 from muniment.api import bodies
 from muniment.api.bodies import Coding, Media
 from muniment.api.budget import Hold
-from muniment.api.context import Context
+from muniment.api.context import Context, context_of
 from muniment.api.ports import Shard
+from muniment.api.problems import ClientGone, defect_response, problem_response
 from muniment.api.receiving import header, read_body
 from muniment.clock import rfc3339
-from muniment.errors import InputError
+from muniment.errors import InputError, MunimentError
 from muniment.kernel import Chunk
 from muniment.log import Acknowledgement, Batch
 from muniment.receive.durable import durable
@@ -35,32 +35,43 @@ INLINE_BYTES = 32 << 10
 
 MAX_KEY_BYTES = 128
 
+_PATH = re.compile(r"/api/v1/logs/([^/]+)/entries")
+_AS = re.compile(rb"as=([a-z0-9._-]{1,64})")
 _SOURCE = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_BYTES}}}", re.ASCII)
 _turn = count()
+_logger = logging.getLogger(__name__)
 
 
-class DirectRoute(APIRoute):
-    """A route whose handler takes the request and gives the response, nothing in between.
+class WritePath:
+    """ASGI middleware that takes writes by itself and leaves all else to the application.
 
-    FastAPI documents it like any other; what it would do for parameters and models on each
-    request is left out, for this is the path that every entry takes.
+    FastAPI documents the route like any other; what it does for parameters, models and telemetry
+    on each request is left out here, for this is the path that every entry takes.
     """
 
-    def __init__(self, path: str, endpoint: Any, **settings: Any) -> None:
-        super().__init__(path, endpoint, **settings)
-        self.app = _direct(endpoint)
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self._app, self._context = app, context
 
-
-def _direct(endpoint: Any) -> ASGIApp:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        response: Response = await endpoint(Request(scope, receive, send))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a write, or passes the request on."""
+        found = _PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await append_entries(self._context, found[1], scope, receive)
+        except MunimentError as error:
+            response = problem_response(error)
+        except ClientGone:
+            return
+        except Exception:
+            _logger.exception("a defect on the write path")
+            response = defect_response()
         await response(scope, receive, send)
 
-    return app
 
-
-async def append_entries(request: Request) -> Response:
+async def append(request: Request) -> Response:
     """Appends the entries of the body, all or none, and answers once they are durable.
 
     `text/plain` is one entry a line: the bytes between newlines as they are, an empty line
@@ -72,19 +83,23 @@ async def append_entries(request: Request) -> Response:
     With an `Idempotency-Key`, a repetition of the same entries gets the first answer and adds
     nothing; the same key for other entries is a conflict (409).
     """
-    scope = request.scope
-    context: Context = scope["app"].state.context
+    log: str = request.path_params["log"]
+    return await append_entries(context_of(request), log, request.scope, request.receive)
+
+
+async def append_entries(context: Context, log: str, scope: Scope, receive: Receive) -> Response:
+    """Does what `append` says. Raises MunimentError or ClientGone."""
     caller: Caller = scope["state"]["caller"]
     caller.require(Right.WRITE)
-    shards = context.shards(scope["path_params"]["log"])
+    shards = context.shards(log)
     media = Media.of(header(scope, b"content-type"))
     coding = Coding.of(header(scope, b"content-encoding"))
-    source = _source(scope["query_string"], media)
+    source = _source(scope["query_string"]) or media.source
     key = _key(scope)
     receipt = _receipt_header(context, scope, caller, source, key)
     id_ = None if key is None else f"{caller.name} {key}"
     with Hold(context.budget) as hold:
-        body = await read_body(scope, request.receive, context.limits.body, hold)
+        body = await read_body(scope, receive, context.limits.body, hold)
         unpack = partial(_pack, coding, media, body, receipt, context.limits.decompressed, hold)
         if coding is Coding.IDENTITY and len(body) <= INLINE_BYTES:
             chunks = unpack()
@@ -105,16 +120,20 @@ def _pack(
     return bodies.pack(media, bodies.decode(coding, body, limit, hold), header, hold)
 
 
-def _source(query: bytes, media: Media) -> str:
+def _source(query: bytes) -> str:
+    """Returns the source that `?as=` names; empty where it is not there."""
     if not query:
-        return media.source
+        return ""
+    plain = _AS.fullmatch(query)
+    if plain:
+        return plain[1].decode("ascii")
     try:
         given = parse_qs(
             query.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=8
         )
     except ValueError:
         raise InputError("the query string is malformed", advice="send ?as=SOURCE") from None
-    names = given.pop("as", [media.source])
+    names = given.pop("as", [])
     if given:
         raise InputError(f"there is no parameter {next(iter(given))[:80]!r} here")
     if len(names) != 1 or not _SOURCE.fullmatch(names[0]):

@@ -41,6 +41,7 @@ def serve(config: Path | None, **given: Any) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers cannot fill our log
     settings = load(given, config=config)
     _prepare_process()
     node = Node.open(settings)

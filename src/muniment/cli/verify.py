@@ -17,6 +17,7 @@ from muniment.cli.report import print_report, report_as_json
 from muniment.cli.terminal import progress_bar
 from muniment.errors import EvidenceError
 from muniment.log.note import Verifier
+from muniment.log.report import Finding
 from muniment.trust.remembered import read_trust
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _directory(
     from muniment.trust.directory import evidence_bytes, verify_directory
 
     total = evidence_bytes(path)
-    keys = [*known, *read_known_keys(known_keys_file())]
+    keys = known or read_known_keys(known_keys_file())
     done = 0
     with progress_bar("bytes", quiet=as_json) as advance:
 
@@ -115,4 +116,9 @@ def _directory(
             done += count
             advance(done, total)
 
-        return verify_directory(path, trust=notes, keys=keys, jobs=jobs, progress=progress)
+        report = verify_directory(path, trust=notes, keys=keys, jobs=jobs, progress=progress)
+    origins = {shard.origin for shard in report.shards}
+    for key in known:
+        if key.name not in origins:
+            report.other.append(Finding(str(path), f"there is no log of the key given, {key.name}"))
+    return report

@@ -37,7 +37,10 @@ def check_index(directory: Path) -> list[Finding]:
     found: list[Finding] = []
     for attempt in range(_ATTEMPTS):
         before = _mark(directory)
-        now = _check(directory)
+        try:
+            now = _check(directory)
+        except OSError as error:
+            now = [Finding(str(error.filename or "."), f"cannot be read: {error.strerror}")]
         found = now if attempt == 0 else [finding for finding in now if finding in found]
         if not found or (before == _mark(directory) and PENDING not in before):
             break

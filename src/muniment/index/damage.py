@@ -18,6 +18,7 @@ class Finding:
 class IndexDamaged(Unavailable):
     """The index of a log does not hold what was written into it; it must be rebuilt."""
 
+    slug = "index-damaged"
     title = "The index is damaged"
 
     def __init__(self, log: str, finding: Finding) -> None:

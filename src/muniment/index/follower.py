@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -12,36 +11,16 @@ from typing import Any
 from muniment.errors import MunimentError, Unavailable, UnknownLog
 from muniment.index.damage import IndexDamaged
 from muniment.index.log_index import LogIndex
-from muniment.index.reading import MAX_BYTES, MAX_ENTRIES, OpenReader, Reader, rows
+from muniment.index.reading import MAX_BYTES, MAX_ENTRIES, OpenReader, rows
+from muniment.index.state import LogState, ShardState, status_of
 from muniment.index.turn import Turn
 
 FLUSH_ROWS = 65_536
-FLUSH_BYTES = 12 << 20
+FLUSH_BYTES = 10 << 20
 FLUSH_SECONDS = 20.0
 _RETRY_SECONDS = 5.0
 _MERGE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class ShardState:
-    """One shard as the follower knows it; `trouble` says why it cannot be read."""
-
-    reader: Reader
-    trouble: str = ""
-    retry_at: float = 0.0
-
-
-@dataclass(slots=True)
-class LogState:
-    """One log: its index, or why there is none."""
-
-    name: str
-    shards: dict[str, ShardState] = field(default_factory=dict)
-    index: LogIndex | None = None
-    trouble: MunimentError | None = None
-    retry_at: float = 0.0
-    broken: bool = False
 
 
 class Follower:
@@ -135,7 +114,7 @@ class Follower:
 
     def status(self) -> dict[str, Any]:
         """Returns the state of each log and shard; see `QueryProcess.status`."""
-        return {name: _status(state) for name, state in list(self._logs.items())}
+        return {name: status_of(state) for name, state in list(self._logs.items())}
 
     def _state(self, log: str) -> LogState:
         return self._logs.setdefault(log, LogState(log))
@@ -220,6 +199,10 @@ class Follower:
         except OSError as error:
             state.broken = True
             state.trouble = Unavailable(f"the index of {state.name} cannot be written: {error}")
+        except Exception as error:  # a fault here must not stop the other logs
+            _log.exception("%s cannot be followed", state.name)
+            state.broken = True
+            state.trouble = Unavailable(f"the index of {state.name} cannot be followed: {error}")
         _log.error("%s", state.trouble.detail)
         state.retry_at = now + _RETRY_SECONDS
         return False
@@ -234,11 +217,16 @@ class Follower:
             return
         if (
             index.recent_rows >= self._flush_rows
-            or index.recent_size >= FLUSH_BYTES
+            or index.recent_size >= self._share()
             or self._clock() - oldest >= self._flush_seconds
         ):
             index.flush()
             state.trouble = None
+
+    def _share(self) -> int:
+        """Bytes that the recent rows of one log may take: the fuller all are, the fewer."""
+        total = sum(s.index.recent_size for s in self._logs.values() if s.index is not None)
+        return FLUSH_BYTES if total < 2 * FLUSH_BYTES else FLUSH_BYTES // 8
 
     def _read(self, index: LogIndex, name: str, shard: ShardState) -> bool:
         start = index.next_index(name)
@@ -275,24 +263,6 @@ class Follower:
         except OSError as error:
             _log.error("%s: parts could not be merged: %s", state.name, error)
             state.broken = True
-
-
-def _status(state: LogState) -> dict[str, Any]:
-    index = state.index
-    shards: dict[str, dict[str, Any]] = {}
-    for name, shard in list(state.shards.items()):
-        indexed = index.next_index(name) if index is not None else 0
-        size = shard.reader.size
-        shards[name] = {"indexed": indexed, "size": size, "lag": max(0, size - indexed)}
-        if shard.trouble:
-            shards[name]["trouble"] = shard.trouble
-    trouble = index.damage if index is not None and index.damage is not None else state.trouble
-    return {
-        "state": "ready" if trouble is None else trouble.slug,
-        "detail": "" if trouble is None else trouble.detail,
-        "rows": index.snapshot.rows if index is not None else 0,
-        "memory_rows": index.recent_rows if index is not None else 0,
-        "memory_bytes": index.recent_size if index is not None else 0,
-        "parts": len(index.snapshot.parts) if index is not None else 0,
-        "shards": shards,
-    }
+        except Exception:  # a fault here must not stop the other logs
+            _log.exception("%s: parts could not be merged", state.name)
+            state.broken = True

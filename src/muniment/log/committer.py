@@ -97,7 +97,10 @@ class Committer:
 
     def sign(self, size: int, root: bytes) -> str:
         """Returns the signed checkpoint of a tree of this log."""
-        return self._signer.sign(str(Checkpoint(self.origin, size, root)))
+        return self._signer.sign(self._checkpoint(size, root))
+
+    def _checkpoint(self, size: int, root: bytes) -> str:
+        return str(Checkpoint(self.origin, size, root))
 
     def commit(self, batches: Sequence[Batch], now: float) -> str:
         """Makes the batches durable, in order, and returns the signed checkpoint after them.
@@ -115,9 +118,16 @@ class Committer:
                 frontier, completed = kernel.extend(frontier, size, chunk.leaves)
                 tiles.append(completed)
                 root = kernel.root(frontier)
-                begins, ends = number == 1, number == len(groups)
                 frame = Frame(
-                    Kind.ENTRIES, size, chunk.count, root, chunk.payload, begins, ends, ids
+                    Kind.ENTRIES,
+                    size,
+                    chunk.count,
+                    root,
+                    chunk.payload,
+                    begins=number == 1,
+                    ends=number == len(groups),
+                    ids=ids,
+                    signature=self._signer.signature(self._checkpoint(size + chunk.count, root)),
                 ).encode()
                 places.append((size, offset))
                 size += chunk.count

@@ -13,11 +13,13 @@
     ids          4  bytes of the batch table
     stored       4  bytes of the payload as stored
     root        32  root of the tree after the frame
-    body            batch table, payload
+    body            batch table, payload, signature
 
 Numbers are unsigned and big-endian. The tree's size after the frame is `first + count`. The batch
 table names the batches that came with an idempotency id and begin in this frame: for each its
-place in the frame (4), its entries (4), the id's length (1) and the id.
+place in the frame (4), its entries (4), the id's length (1) and the id. A frame of entries ends
+with the log's Ed25519 signature (64) over the checkpoint of the tree after it, so that nobody
+without the key can put one behind the last checkpoint; other frames have no signature here.
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ from muniment.kernel import MAX_CHUNK_BYTES, compress, crc32c, decompress
 
 MAGIC = b"MNMF"
 MAX_ID_BYTES = 255
+SIGNATURE_BYTES = 64
 MAX_BODY_BYTES = 8 << 20
 
 END = b"MUNIEND1"
 TRAILER_BYTES = len(END) + 8
-"""A sealed segment ends with END and an offset; no frame of entries ends like that."""
+"""A sealed segment ends with END and an offset; a frame of entries ends with a signature."""
 
 _START = Struct(">4sI")
 _REST = Struct(">IBBBBQIIII32s")
@@ -96,7 +99,12 @@ class FrameHeader:
     @property
     def body(self) -> int:
         """Bytes of the body."""
-        return self.ids + self.stored
+        return self.ids + self.stored + self.signature
+
+    @property
+    def signature(self) -> int:
+        """Bytes of the signature at the end of the body."""
+        return SIGNATURE_BYTES if self.kind is Kind.ENTRIES else 0
 
     @property
     def length(self) -> int:
@@ -140,17 +148,23 @@ class Frame:
     begins: bool = True
     ends: bool = True
     ids: Sequence[BatchId] = field(default=())
+    signature: bytes = bytes(SIGNATURE_BYTES)
 
     def encode(self) -> bytes:
-        """Returns the frame's bytes."""
+        """Returns the frame's bytes, compressed where that saves an eighth or more."""
         table = b"".join(
             _BATCH.pack(batch.first - self.first, batch.count, len(batch.id.encode()))
             + batch.id.encode()
             for batch in self.ids
         )
-        stored, codec = self._stored(self.root + table)
+        stored, codec = self.payload, 0
+        if self.kind is Kind.ENTRIES and len(stored) >= _COMPRESS_FROM:
+            packed = compress(stored)
+            if len(packed) <= len(stored) * 7 // 8:
+                stored, codec = packed, 1
+        body = table + stored + (self.signature if self.kind is Kind.ENTRIES else b"")
         rest = _REST.pack(
-            crc32c(stored, crc32c(table)),
+            crc32c(body),
             self.kind,
             _BEGINS * self.begins | _ENDS * self.ends,
             codec,
@@ -162,25 +176,7 @@ class Frame:
             len(stored),
             self.root,
         )
-        return b"".join((_START.pack(MAGIC, crc32c(rest)), rest, table, stored))
-
-    def _stored(self, before: bytes) -> tuple[bytes, int]:
-        """Returns the payload and its codec: compressed where that saves an eighth or more.
-
-        `before` is what stands before it. A sender can make an entry end like a sealed segment,
-        and a reader that opens the file just then would follow it to frames that the sender made
-        up. Such a payload takes the other codec: a zstd frame ends with a checksum.
-        """
-        plain = self.payload, 0
-        if self.kind is not Kind.ENTRIES:
-            return plain
-        short = len(self.payload) < _COMPRESS_FROM
-        if short and not _looks_sealed(before + self.payload):
-            return plain
-        packed = compress(self.payload), 1
-        if not short and len(packed[0]) <= len(self.payload) * 7 // 8:
-            return plain if _looks_sealed(before + packed[0]) else packed
-        return packed if _looks_sealed(before + self.payload) else plain
+        return b"".join((_START.pack(MAGIC, crc32c(rest)), rest, body))
 
     @classmethod
     def decode(cls, header: FrameHeader, body: bytes) -> Frame:
@@ -190,7 +186,8 @@ class Frame:
         found = crc32c(body)
         if found != header.body_crc:
             raise BadFrame(f"body CRC {header.body_crc:08x}", f"{found:08x}")
-        payload = body[header.ids :]
+        end = header.ids + header.stored
+        payload = body[header.ids : end]
         try:
             if header.codec:
                 payload = decompress(payload, header.raw)
@@ -208,11 +205,8 @@ class Frame:
             header.begins,
             header.ends,
             ids,
+            body[end:] or bytes(SIGNATURE_BYTES),
         )
-
-
-def _looks_sealed(frame: bytes) -> bool:
-    return frame[-TRAILER_BYTES:].startswith(END)
 
 
 def parse_batch_table(table: bytes, first: int) -> list[BatchId]:

@@ -11,7 +11,7 @@ from muniment.errors import Corrupt, InputError, SignatureInvalid
 from muniment.log.batch import BatchIds
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.disk import Disk
-from muniment.log.frame import HEADER_BYTES, BadFrame, BatchId, Kind, parse_batch_table
+from muniment.log.frame import HEADER_BYTES, BadFrame, BatchId, Frame, Kind, parse_batch_table
 from muniment.log.note import Note, Verifier
 from muniment.log.segment import Place, SegmentHeader, read_frame, segment_first, walk
 
@@ -67,6 +67,14 @@ class CheckpointFrame:
             raise Corrupt(
                 str(self.path), self.offset, f"a frontier with root {self.root.hex()}", found.hex()
             )
+
+
+def check_signature(path: Path, place: Place, frame: Frame, verifier: Verifier) -> None:
+    """Raises Corrupt unless the log's key signed the tree after a frame of entries."""
+    checkpoint = Checkpoint(verifier.name, place.header.size, frame.root)
+    if not verifier.holds(str(checkpoint), frame.signature):
+        expected = f"a frame signed by {verifier.name}"
+        raise Corrupt(str(path), place.offset, expected, "another signature, or none")
 
 
 def checkpoint_frames(

@@ -116,9 +116,13 @@ class Signer:
         blob = b64encode(bytes([ED25519]) + self._seed).decode()
         return f"PRIVATE+KEY+{self.verifier.name}+{self.verifier.id.hex()}+{blob}"
 
+    def signature(self, text: str) -> bytes:
+        """Returns the bare Ed25519 signature over `text`, 64 bytes."""
+        return self._key.sign(text.encode())
+
     def sign(self, text: str) -> str:
         """Returns the signed note over `text`, which must end in a newline."""
-        blob = self.verifier.id + self._key.sign(text.encode())
+        blob = self.verifier.id + self.signature(text)
         return f"{text}\n{_MARK}{self.verifier.name} {b64encode(blob).decode()}\n"
 
 

@@ -9,9 +9,9 @@ else raises Corrupt, and nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOSPC
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,7 +20,13 @@ from muniment.errors import Corrupt
 from muniment.log.committer import CHECKPOINTS, Tail
 from muniment.log.disk import Disk, write_file
 from muniment.log.frame import HEADER_BYTES, MAGIC, BadFrame, FrameHeader, Kind
-from muniment.log.history import CheckpointFrame, all_places, checkpoint_frames, segment_names
+from muniment.log.history import (
+    CheckpointFrame,
+    all_places,
+    check_signature,
+    checkpoint_frames,
+    segment_names,
+)
 from muniment.log.note import Verifier
 from muniment.log.segment import END, TRAILER, Place, SegmentHeader, read_frame, walk
 from muniment.log.tiles import DIRECTORY, TileFiles, check_edge
@@ -55,7 +61,7 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
     segment = _last_segment(disk, directory)
     if segment is None:
         _check_published(disk, directory, [])
-        _make_durable(disk, directory, [])
+        disk.sync_directory(directory.parent)
         tiles = TileFiles(disk, directory / DIRECTORY, 0)
         return Tail(0, b"", tiles, published=None, checkpoints=0)
     _check_place(segment, verifier)
@@ -63,11 +69,9 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
     for checkpoint in newest[:1]:
         checkpoint.check(verifier)
     published, pending, durable = _check_published(disk, directory, newest)
-    tail = _read_tree(disk, directory, segment, newest[0] if newest else None)
+    tail = _read_tree(disk, directory, segment, newest[0] if newest else None, verifier)
     tail.published, tail.pending, tail.checkpoints = published, pending, durable
-    if not segment.sealed and segment.end < segment.size:
-        _cut(disk, segment)
-    _make_durable(disk, directory, [CHECKPOINTS, segment.path.name])
+    _make_durable(disk, segment, tail)
     if not segment.sealed:
         tail.segment, tail.offset = segment.header, segment.end
         entries = [place for place in segment.places if place.header.kind is Kind.ENTRIES]
@@ -205,7 +209,11 @@ def _check_published(
 
 
 def _read_tree(
-    disk: Disk, directory: Path, segment: _Segment, newest: CheckpointFrame | None
+    disk: Disk,
+    directory: Path,
+    segment: _Segment,
+    newest: CheckpointFrame | None,
+    verifier: Verifier,
 ) -> Tail:
     """Rebuilds the tree from the newest checkpoint on, or from nothing where there is none.
 
@@ -229,11 +237,11 @@ def _read_tree(
                 raise Corrupt(str(path), 0, expected, f"one from {header.first}")
         for place in places:
             if place.header.kind is Kind.ENTRIES:
-                _read_entries(disk, path, place, tail)
+                _read_entries(disk, path, place, tail, verifier)
     return tail
 
 
-def _read_entries(disk: Disk, path: Path, place: Place, tail: Tail) -> None:
+def _read_entries(disk: Disk, path: Path, place: Place, tail: Tail, verifier: Verifier) -> None:
     frame = read_frame(disk, path, place)
     if frame.first != tail.size:
         raise Corrupt(str(path), place.offset, f"entry {tail.size}", f"entry {frame.first}")
@@ -247,12 +255,41 @@ def _read_entries(disk: Disk, path: Path, place: Place, tail: Tail) -> None:
     found = kernel.root(tail.frontier)
     if found != frame.root:
         raise Corrupt(str(path), place.offset, f"root {frame.root.hex()}", found.hex())
+    check_signature(path, place, frame, verifier)
     tail.tiles.append(completed)
     tail.size += frame.count
 
 
-def _cut(disk: Disk, segment: _Segment) -> None:
-    """Cuts off a group that was never acknowledged, keeping its bytes in a file beside it.
+def _make_durable(disk: Disk, segment: _Segment, tail: Tail) -> None:
+    """Makes durable what is built upon from here on, and cuts off what is not whole.
+
+    A process that was killed may not have synced what it wrote. One whose sync had failed may
+    have died before it cut that off, and then no sync of the same file helps. So the segment is
+    written anew, unless it ends with a checkpoint that is in `checkpoints` too: that came after
+    a sync. The last checkpoint there is written once more, as nothing tells of its own sync.
+    """
+    directory = segment.path.parent
+    disk.sync_directory(directory.parent)
+    disk.sync_directory(directory)
+    torn = not segment.sealed and segment.end < segment.size
+    if torn:
+        _keep(disk, segment)
+    last = segment.places[-1].header.kind if segment.places else None
+    if torn or tail.pending is not None or last is not Kind.CHECKPOINT:
+        _write_anew(disk, segment, torn)
+    if tail.published is not None and tail.pending is None:
+        note = tail.published.encode()
+        file = disk.append(directory / CHECKPOINTS)
+        try:
+            file.truncate(tail.checkpoints - len(note))
+            file.write(note)
+            file.sync()
+        finally:
+            file.close()
+
+
+def _keep(disk: Disk, segment: _Segment) -> None:
+    """Puts the bytes of a group that is to be cut off into a file of their own.
 
     The record of an earlier cut can itself be cut off, at the same place: its file stays.
     """
@@ -264,27 +301,22 @@ def _cut(disk: Disk, segment: _Segment) -> None:
         number += 1
         kept = path.with_name(f"{path.name}{CUT}{end}.{number}")
     write_file(disk, kept, lost)
-    file = disk.append(path)
+
+
+def _write_anew(disk: Disk, segment: _Segment, torn: bool) -> None:
+    path = segment.path
     try:
-        file.truncate(end)
-        file.sync()
-    finally:
-        file.close()
-
-
-def _make_durable(disk: Disk, directory: Path, names: Sequence[str]) -> None:
-    """Syncs what is built upon from here on: a process that was killed may not have done so."""
-    disk.sync_directory(directory.parent)
-    disk.sync_directory(directory)
-    for name in names:
-        try:
-            file = disk.append(directory / name)
-        except (FileNotFoundError, PermissionError):
-            continue  # not there yet; or sealed, and that is done after the sync
+        write_file(disk, path, disk.read(path, 0, segment.end if torn else segment.size))
+    except OSError as error:
+        if torn or error.errno != ENOSPC:
+            raise
+        file = disk.append(path)  # no room for a copy: a full disk is not one whose syncs fail
         try:
             file.sync()
         finally:
             file.close()
+    if segment.sealed:
+        disk.seal(path)
 
 
 def cut_files(disk: Disk, directory: Path) -> list[Path]:

@@ -57,7 +57,7 @@ class TileFiles:
         self._disk = disk
         self._directory = directory
         self._levels: list[_Level] = []
-        self._new_names = False
+        self._new_names = True  # of a process that was killed, as far as anybody knows
         disk.make_directory(directory)
         for name in disk.names(directory):
             if name.startswith(".") and name.endswith(".new"):

@@ -16,7 +16,7 @@ from muniment import kernel
 from muniment.errors import Corrupt
 from muniment.log.disk import Disk
 from muniment.log.frame import BatchId, Frame, Kind
-from muniment.log.history import CheckpointFrame
+from muniment.log.history import CheckpointFrame, check_signature
 from muniment.log.note import Verifier
 from muniment.log.report import Finding
 from muniment.log.segment import (
@@ -139,6 +139,7 @@ class _Scan:
                 self._note_root(size, kernel.extend(check.frontier, frame.first, part)[0])
         check.frontier, completed = kernel.extend(check.frontier, frame.first, leaves)
         self._check_root(place, frame)
+        check_signature(self._path, place, frame, self._verifier)
         for level, hashes in enumerate(completed):
             if level == len(check.tiles):
                 check.tiles.append([])

@@ -139,8 +139,9 @@ class QueryProcess:
         """Returns {logs: {log: state}, resident_bytes}.
 
         A log's state is {state, detail, rows, memory_rows, memory_bytes, parts, shards}, where
-        `state` is `ready` or the slug of an error, and a shard's is {indexed, size, lag} and
-        perhaps `trouble`. Raises Unavailable while the process is not there.
+        `state` is `ready`, `index-damaged` or the slug of another error, and a shard's is
+        {indexed, size, lag} and perhaps `trouble`. Raises Unavailable while the process is not
+        there.
         """
         return await self._channel.ask("status")
 

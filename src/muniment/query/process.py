@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None 
     data = options.parse_args(arguments).data
     logging.basicConfig(level=logging.INFO, format="query: %(levelname)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.excepthook = _end
     os.nice(_NICENESS)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
@@ -131,6 +133,12 @@ def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None 
 
         open_reader = ShardReader
     Worker(data, open_reader, sys.stdin.buffer, sink).run()
+
+
+def _end(fault: threading.ExceptHookArgs) -> None:
+    """Without one of its threads the process is of no use; its owner starts another one."""
+    _log.critical("thread %s failed", fault.thread, exc_info=fault.exc_value)
+    os._exit(70)
 
 
 def _now() -> int:

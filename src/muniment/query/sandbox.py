@@ -1,9 +1,9 @@
 """The process that runs one SQL statement of a stranger and ends: `python -m ... < request`.
 
 It can read the files of one view each log and nothing else: DuckDB's access to files, network,
-extensions and settings is locked before the statement is seen, and the kernel's limits hold even
-where DuckDB does not: memory, processor time, no file can be written. Whoever started it kills it
-when time is up.
+extensions and settings is locked before the statement is seen, and the kernel holds even where
+DuckDB does not: no other file can be opened, no file written, memory and processor time are
+bounded. Whoever started it kills it when time is up.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ import duckdb
 import msgspec
 import orjson
 
+from muniment.query.confine import confine_files, limit
 from muniment.query.rows import instant_text
 
 MAX_STATEMENT = 64 << 10
+UNNAMED = "/proc/self/fd/"
+"""Where a file that is passed on as an open handle is found."""
+
 _MAX_RESULT = 8 << 20
 _BATCH = 256
 _MAX_INTEGER = 1 << 63
@@ -42,9 +46,10 @@ class SandboxRequest(msgspec.Struct):
 def main() -> None:
     """Reads a request, prints an answer: columns and rows, or an error."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=SandboxRequest)
-    _confine(request)
     try:
-        answer = _run(request)
+        connection = _connect(request)
+        _confine(request, connection)
+        answer = _run(request, connection)
     except duckdb.OutOfMemoryException:
         answer = {"error": "memory", "detail": "the statement needs more memory than it may have"}
     except (duckdb.Error, ValueError) as error:
@@ -55,19 +60,24 @@ def main() -> None:
     sys.stdout.buffer.flush()
 
 
-def _confine(request: SandboxRequest) -> None:
-    limits = {
-        resource.RLIMIT_AS: request.address_space << 20,
-        resource.RLIMIT_CPU: request.seconds * 2 + 5,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, limit in limits.items():
-        resource.setrlimit(kind, (limit, limit))
+def _confine(request: SandboxRequest, connection: duckdb.DuckDBPyConnection) -> None:
+    """Gives up all that the statement does not need."""
+    # What is imported at first use must be there before files cannot be opened any more.
+    warm: Any = connection.execute("SELECT TIMESTAMPTZ '2026-01-01 00:00:00+00'")
+    warm.to_arrow_reader(1).read_all().to_pylist()
+    files = {path for paths in request.views.values() for path in paths}
+    confine_files(sorted(path for path in files if not path.startswith(UNNAMED)))
+    limit(
+        {
+            resource.RLIMIT_AS: request.address_space << 20,
+            resource.RLIMIT_CPU: request.seconds * 2 + 5,
+            resource.RLIMIT_FSIZE: 0,
+            resource.RLIMIT_CORE: 0,
+        }
+    )
 
 
-def _run(request: SandboxRequest) -> dict[str, Any]:
-    connection = _connect(request)
+def _run(request: SandboxRequest, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     statements = connection.extract_statements(request.statement)
     if len(statements) != 1:
         raise ValueError("expected just one statement")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import msgspec
@@ -19,11 +20,13 @@ import pyarrow.parquet as pq
 from muniment.errors import Overloaded, QueryError
 from muniment.event import SCHEMA
 from muniment.index.log_index import LogIndex
-from muniment.query.sandbox import MAX_STATEMENT, SandboxRequest
+from muniment.query.sandbox import MAX_STATEMENT, UNNAMED, SandboxRequest
 
 MAX_LIMIT = 10_000
 ALL = "events"
 _MAX_ANSWER = 32 << 20
+_AT_ONCE = 2
+_PLACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class SqlRunner:
         self._root = data / "index"
         self._root.mkdir(parents=True, exist_ok=True)
         self._limits = limits or SqlLimits()
+        self._places = BoundedSemaphore(_AT_ONCE)
 
     def run(self, statement: str, indexes: Mapping[str, LogIndex], limit: int) -> dict[str, Any]:
         """Returns {columns, rows, truncated} of one SELECT, WITH or EXPLAIN.
@@ -77,7 +81,12 @@ class SqlRunner:
                 self._limits.address_space,
                 self._limits.seconds,
             )
-            return _answer(self._sandbox(request, handles))
+            if not self._places.acquire(timeout=_PLACE_SECONDS):
+                raise Overloaded("too many statements at once")
+            try:
+                return _answer(self._sandbox(request, handles))
+            finally:
+                self._places.release()
 
     def _sandbox(self, request: SandboxRequest, handles: Sequence[int]) -> bytes:
         process = subprocess.Popen(
@@ -119,7 +128,7 @@ def _unlinked(table: pa.Table) -> Iterator[int]:
 
 
 def _path(handle: int) -> str:
-    return f"/proc/self/fd/{handle}"
+    return f"{UNNAMED}{handle}"
 
 
 def _end(code: int, complaint: bytes) -> str:

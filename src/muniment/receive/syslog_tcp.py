@@ -180,6 +180,11 @@ class _Connection(asyncio.Protocol):
             found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         receiver.connections.add(self)
         if receiver.paused:
+            # uvloop begins to read after this call, whatever is said during it.
+            asyncio.get_running_loop().call_soon(self._pause_too)
+
+    def _pause_too(self) -> None:
+        if self._receiver.paused:
             self.pause()
 
     def pause(self) -> None:

@@ -75,6 +75,18 @@ def test_a_node_that_stops_is_not_ready(served: Served) -> None:
         assert "stopping" in answer.json()["detail"]
 
 
+def test_a_node_that_starts_takes_entries_before_it_is_ready(served: Served) -> None:
+    served.context.starting = True
+    with httpx.Client(base_url=served.url, trust_env=False) as client:
+        assert client.get("/readyz").status_code == 503
+        sent = client.post(
+            "/api/v1/logs/default/entries", content=b"x", headers={"content-type": "text/plain"}
+        )
+        assert sent.status_code == 201
+        served.context.starting = False
+        assert client.get("/readyz").status_code == 200
+
+
 def test_the_metrics_are_what_happened(client: httpx.Client) -> None:
     for body in (b"a\nb", b"c"):
         client.post(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from api_parts import FailingShard, Serve, Served, eventually
+from api_parts import NAME, FailingShard, ScriptedQuery, Serve, Served, eventually
 
 ENTRIES = "/api/v1/logs/default/entries"
 HEAD = (
@@ -241,3 +241,17 @@ def test_head_is_get_without_a_body(client: httpx.Client) -> None:
         got, head = client.get(path), client.head(path)
         assert (head.status_code, head.content) == (got.status_code, b"")
         assert head.headers["content-length"] == got.headers["content-length"]
+
+
+def test_a_client_that_does_not_read_its_answer_is_cut_off(
+    serve: Serve, query: ScriptedQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.api.protocol.WRITE_SECONDS", 0.1)
+    served = serve()
+    rows = [{"shard": NAME, "index": index, "raw": "x" * 1_000_000} for index in range(30)]
+    query.pages = [{"rows": rows, "after": {NAME: 30}}]
+    with served.connect() as connection:
+        connection.sendall(b"GET /api/v1/logs/default/tail HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        eventually(lambda: served.context.meters.slow_connections == 1)
+        eventually(lambda: served.context.meters.tails == 0)
+        assert served.context.meters.connections == 0

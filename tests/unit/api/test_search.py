@@ -81,6 +81,7 @@ def test_every_parameter_is_passed_on(client: httpx.Client, query: ScriptedQuery
         {"cursor": "x" * 16_385},
         {"from": "x" * 65},
     ],
+    ids=lambda params: next(f"{name}={value[:8]}" for name, value in params.items()),
 )
 def test_a_parameter_out_of_its_bounds_is_named(
     client: httpx.Client, query: ScriptedQuery, params: dict[str, str]
@@ -161,6 +162,7 @@ def test_sql_goes_over_all_logs_or_the_one_that_is_named(
         (b"[" * 100_000, 400, "bad-input"),
         (b'{"query":"' + b"x" * 300_000 + b'"}', 413, "too-large"),
     ],
+    ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else None,
 )
 def test_a_request_that_is_no_question(
     client: httpx.Client, query: ScriptedQuery, body: bytes, status: int, slug: str

@@ -19,9 +19,9 @@ SWITCHES = [
 PATIENCE = 15_000  # milliseconds, a bound and not an expectation
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests of the console."""
+    """One Chromium a module; its event loop must be gone before other tests run one."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed: the console was not tried in a browser")
     with sync_playwright() as playwright:

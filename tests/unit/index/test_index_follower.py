@@ -147,7 +147,7 @@ def test_a_damaged_index_is_refused_and_the_rest_goes_on(house: House) -> None:
     house.grow(4, log="other", shard="22222222")
     house.indexed(4, "other", "22222222")
     state = house.follower.status()
-    assert (state[LOG]["state"], state["other"]["state"]) == ("unavailable", "ready")
+    assert (state[LOG]["state"], state["other"]["state"]) == ("index-damaged", "ready")
     assert "index damaged" in state[LOG]["detail"]
 
 
@@ -180,6 +180,26 @@ def test_an_index_folder_that_cannot_be_written_is_said_so(
     monkeypatch.undo()
     house.follower.stop()
     assert house.follower.index(LOG).recent_rows in (0, 5)
+
+
+def test_a_fault_with_one_log_does_not_stop_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from muniment.index import follower
+
+    real = follower.rows
+
+    def picky(found: list[bytes], *, log: str, shard: str, first: int) -> object:
+        if log == LOG:
+            raise RuntimeError("a fault")
+        return real(found, log=log, shard=shard, first=first)
+
+    monkeypatch.setattr(follower, "rows", picky)
+    house.follower.start({LOG: [SHARD], "other": ["22222222"]})
+    house.grow(3)
+    house.grow(4, log="other", shard="22222222")
+    house.indexed(4, "other", "22222222")
+    until(lambda: "a fault" in house.follower.status()[LOG]["detail"])
 
 
 def test_a_decoder_that_fails_on_one_entry_keeps_its_bytes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from muniment import kernel
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.frame import Frame, Kind
 from muniment.log.history import all_places, segment_names
-from muniment.log.note import Signer
+from muniment.log.note import Note, Signer
 from muniment.log.segment import END, TRAILER, SegmentHeader, read_frame, seal_payload
 
 Sign = Callable[[Checkpoint, str], str | None]
-"""What to put for a checkpoint, given the one that would fit and the note that stood there."""
+"""What to put for a checkpoint, given the one that would fit and the note that stood there.
+
+Frames of entries are signed as well; where the note is empty, one of them is meant.
+"""
 
 
 def keep(fitting: Checkpoint, note: str) -> str:
@@ -38,7 +41,8 @@ class Forger:
     """Rewrites a shard on `disk` with other entries at some indexes.
 
     With `only`, the other segments are left as they are, as is the tree that they were part of.
-    With `verbatim`, each checkpoint frame is, with the true root and frontier.
+    With `verbatim`, each checkpoint frame is, with the true root and frontier. Segments in `spared`
+    are left as they are, but what comes after them goes on with the forged tree.
     """
 
     disk: SimulatedDisk
@@ -47,11 +51,13 @@ class Forger:
     sign: Sign = keep
     only: Path | None = None
     verbatim: bool = False
+    spared: Collection[Path] = ()
     ids: Mapping[str, str] | None = None
     size: int = 0
     frontier: bytes = b""
     tiles: bytes = b""
     notes: str = ""
+    origin: str = ""
 
     def work(self) -> SimulatedDisk:
         """Writes the files anew and returns the disk."""
@@ -64,6 +70,7 @@ class Forger:
 
     def _segment(self, path: Path) -> None:
         header = SegmentHeader.read(self.disk, path)
+        self.origin = header.origin
         mine = self.only is None or path == self.only
         if not mine:
             self.size, self.frontier = header.first, header.frontier
@@ -79,7 +86,7 @@ class Forger:
             else:
                 seal = replace(frame, payload=seal_payload(listed), root=self._root())
                 data += seal.encode() + TRAILER.pack(END, len(data))
-        if mine:
+        if mine and path not in self.spared:
             self.disk.poke(path, data)
 
     def _entries(self, frame: Frame, mine: bool) -> bytes:
@@ -91,7 +98,11 @@ class Forger:
         self.tiles += b"".join(tiles[:1])
         self.size += frame.count
         ids = [replace(known, id=(self.ids or {}).get(known.id, known.id)) for known in frame.ids]
-        return replace(frame, payload=chunk.payload, root=self._root(), ids=ids).encode()
+        forged = replace(frame, payload=chunk.payload, root=self._root(), ids=ids)
+        put = self.sign(Checkpoint(self.origin, self.size, self._root()), "")
+        if put:
+            forged = replace(forged, signature=Note.parse(put).signatures[0].blob)
+        return forged.encode()
 
     def _checkpoint(self, frame: Frame) -> bytes:
         note = frame.payload[32 * frame.first.bit_count() :].decode()

@@ -28,6 +28,7 @@ from muniment import kernel
 from muniment.errors import Corrupt, ProofInvalid
 from muniment.log import Batch
 from muniment.log.checkpoint import Checkpoint
+from muniment.log.frame import Frame, Kind
 from muniment.log.proof_file import ProofFile
 from muniment.log.recovery import open_tail
 
@@ -89,10 +90,30 @@ def test_the_key_holder_cannot_forge_against_a_kept_receipt(index: int) -> None:
 
 
 def test_a_log_without_its_checkpoints_is_found_with_a_receipt() -> None:
-    disk = forged(3, sign=drop)
+    disk = Forger(SHARD.disk.copy(), DIRECTORY, {}, sign=drop).work()
     disk.poke(NOTES, None)
     assert findings(disk) == []
-    assert findings(disk, trust=SHARD.receipts[:1])
+    assert findings(disk, trust=SHARD.receipts[-1:]) == []
+    forged_too = forged(3, sign=drop)
+    forged_too.poke(NOTES, None)
+    assert findings(forged_too)
+
+
+def test_nobody_without_the_key_can_put_a_frame_behind_the_last_checkpoint() -> None:
+    disk = SHARD.disk.copy()
+    (chunk,) = kernel.pack_records([b"backdated"], b"")
+    with_it, _ = kernel.extend(*_end_of(disk), chunk.leaves)
+    frame = Frame(Kind.ENTRIES, 304, 1, kernel.root(with_it), chunk.payload)
+    last = SEGMENTS[-1]
+    disk.poke(last, disk.files()[last] + frame.encode())
+    assert named(disk, last)
+    with pytest.raises(Corrupt):
+        open_tail(disk, DIRECTORY, SIGNER.verifier)
+
+
+def _end_of(disk: SimulatedDisk) -> tuple[bytes, int]:
+    tail = open_tail(disk.copy(), DIRECTORY, SIGNER.verifier)
+    return tail.frontier, tail.size
 
 
 @pytest.mark.parametrize("index", [0, 250, 260])
@@ -101,10 +122,11 @@ def test_a_start_does_not_sign_a_history_that_is_not_under_its_checkpoint(index:
     shard = live([*GROUPS[:5], *([Batch(kernel.pack_records([b"u"], b""))] for _ in range(8))])
     last = shard.moments[-1]
     assert open_tail(last.copy(), DIRECTORY, SIGNER.verifier).size == 269
-    forger = Forger(last.copy(), DIRECTORY, {index: b"other"}, verbatim=True)
-    with pytest.raises(Corrupt):
-        open_tail(forger.work(), DIRECTORY, SIGNER.verifier)
-    assert findings(forger.disk)
+    for spared in ([], [SEGMENTS[1]]):
+        forger = Forger(last.copy(), DIRECTORY, {index: b"other"}, verbatim=True, spared=spared)
+        with pytest.raises(Corrupt):
+            open_tail(forger.work(), DIRECTORY, SIGNER.verifier)
+        assert findings(forger.disk)
 
 
 @pytest.mark.parametrize("index", INDEXES)

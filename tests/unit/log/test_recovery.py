@@ -6,6 +6,7 @@ import json
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from threading import enumerate as enumerate_threads
 
 import pytest
 from fake_clock import FakeClock
@@ -113,10 +114,12 @@ def test_damage_before_the_last_group_is_no_torn_write() -> None:
 
 def test_frames_that_a_sender_made_up_do_not_stop_the_start() -> None:
     """An entry can hold the bytes of a frame; a torn write around it is still a torn write."""
-    made_up = Frame(Kind.ENTRIES, 9, 1, bytes(32), b"\x00\x01x").encode()
-    hostile = Batch(kernel.pack_records([b"before " * 20, made_up, b"after " * 20], header()))
+    noise = Random(1).randbytes(464)
+    made_up = Frame(Kind.ENTRIES, 9, 1, bytes(32), b"\0\1x", signature=noise[400:]).encode()
+    hostile = Batch(kernel.pack_records([noise[:200], made_up, noise[200:400]], header()))
     life = a_life((batch(0, 3),), (hostile,))
     last = places(life.disk)[-1]
+    assert made_up in life.disk.files()[FIRST]
     for length in range(last.offset + 73, last.end):
         examine(cut_short(life, FIRST, length), without_the_last(life))
 
@@ -237,6 +240,7 @@ def test_a_start_that_fails_leaves_no_writer_behind() -> None:
     disk.plan = always("write", FIRST, Fault.FAILED)
     with pytest.raises(StorageFailing):
         opened(disk)
+    assert [t.name for t in enumerate_threads() if t.name.startswith("writer edge/")] == []
     done = len(disk.steps)
     disk.plan = lambda step: None
     examine(disk, without_the_last(life))

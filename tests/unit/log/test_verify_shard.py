@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from fake_clock import FakeClock
 from live_shard import DIRECTORY, SIGNER, lines, new_shard, take
 from simulated_disk import SimulatedDisk
 
@@ -55,6 +56,34 @@ def test_damage_beside_a_writer_is_found() -> None:
             damaged = disk.copy()
             damaged.poke(path, whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
             assert verify_shard(DIRECTORY, disk=damaged, live=True).findings, (path, offset)
+
+
+def test_tiles_under_a_published_checkpoint_cannot_be_short_beside_a_writer() -> None:
+    shard, disk = new_shard()
+    take(shard, lines(*(str(number) for number in range(600))))
+    shard.close()
+    for length in range(64):
+        damaged = disk.copy()
+        damaged.poke(DIRECTORY / "tiles" / "1", disk.files()[DIRECTORY / "tiles" / "1"][:length])
+        (finding,) = verify_shard(DIRECTORY, disk=damaged, live=True).findings
+        assert finding.file.endswith("tiles/1")
+
+
+def test_the_segments_may_be_ahead_of_the_checkpoints_that_were_read_first() -> None:
+    clock = FakeClock()
+    shard, disk = new_shard(clock=clock)
+    for number in range(4):
+        take(shard, lines("x"))
+        assert shard.wait_published(number + 1, 60)
+        clock.seconds += 2
+    shard.close()
+    path = DIRECTORY / "checkpoints"
+    whole = disk.files()[path]
+    for length in range(0, len(whole), 9):
+        seen = disk.copy()
+        seen.poke(path, whole[:length])
+        assert verify_shard(DIRECTORY, disk=seen, live=True).findings == []
+        assert verify_shard(DIRECTORY, disk=seen).findings
 
 
 def test_segments_in_parallel_give_the_same_report(tmp_path: Path) -> None:

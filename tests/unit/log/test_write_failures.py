@@ -7,11 +7,14 @@ on. `shard_life.examine` checks that.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 
 import pytest
-from shard_life import Life, examine
+from shard_life import DIRECTORY, SIGNER, Life, examine
 from simulated_disk import Fault, PowerLoss, SimulatedDisk, Step, at_step
+
+from muniment.log.recovery import open_tail
 
 
 def _unharmed() -> Life:
@@ -43,11 +46,11 @@ def refused_acts(step: Step) -> list[str]:
 
 
 def lived(disk: SimulatedDisk) -> Life:
+    """The life on a disk as far as the machine stays on, and the disk for the next process."""
     life = Life(disk)
-    try:
+    with suppress(PowerLoss):
         life.run()
-    except PowerLoss:
-        life.disk = disk.killed()
+    life.disk = disk.killed()
     return life
 
 
@@ -98,7 +101,7 @@ def test_a_killed_process_and_a_power_loss_during_the_next_start(step: Step) -> 
     disk = SimulatedDisk()
     disk.plan = at_step(step.number, Fault.POWER)
     life = lived(disk)
-    examine(SimulatedDisk.killed(life.disk), life)
+    examine(life.disk, life)
     for later in range(step.number % 4, 18, 6):
         disk = SimulatedDisk()
         disk.plan = at_step(step.number, Fault.POWER)
@@ -108,12 +111,42 @@ def test_a_killed_process_and_a_power_loss_during_the_next_start(step: Step) -> 
         examine(life.disk.killed().after_power_loss(Random(later)), life)
 
 
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.number}-{step.operation}")
+def test_what_a_start_builds_upon_is_durable(step: Step) -> None:
+    """A killed process leaves bytes that no sync has covered; the next one counts them."""
+    disk = SimulatedDisk()
+    disk.plan = at_step(step.number, Fault.POWER)
+    disk = lived(disk).disk
+    if not disk.exists(DIRECTORY):
+        return
+    tail = open_tail(disk, DIRECTORY, SIGNER.verifier)
+    for seed in range(5):
+        again = open_tail(disk.after_power_loss(Random(seed)), DIRECTORY, SIGNER.verifier)
+        assert (again.size, again.root) == (tail.size, tail.root)
+        assert (again.published, again.pending) == (tail.published, tail.pending)
+
+
+SYNCS = [step for step in STEPS if step.operation == "sync" and step.path.suffix == ".seg"]
+
+
+@pytest.mark.parametrize("fault", [Fault.FAILED, Fault.PERSISTED, Fault.DROPPED])
+@pytest.mark.parametrize("step", SYNCS, ids=lambda step: str(step.number))
+def test_a_start_does_not_trust_a_file_whose_sync_had_failed(step: Step, fault: Fault) -> None:
+    """The process dies before it can cut the file back; a later sync of it says nothing."""
+    for later in range(1, 4):
+        disk = SimulatedDisk()
+        faults = {step.number: fault, step.number + later: Fault.POWER}
+        disk.plan = lambda step, faults=faults: faults.get(step.number)
+        life = lived(disk)
+        life.resume()
+        for seed in range(4):
+            examine(life.disk.after_power_loss(Random(seed)), life)
+
+
 def reopened_until_power_loss(life: Life) -> None:
     """The next process starts on what the killed one left, and is stopped as planned."""
-    try:
+    with suppress(PowerLoss):
         life.resume()
-    except PowerLoss:
-        return
 
 
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room() -> None:

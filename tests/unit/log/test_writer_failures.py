@@ -158,6 +158,7 @@ def test_closing_on_a_failing_disk_ends_and_loses_nothing() -> None:
 def test_an_error_that_nobody_foresaw_leaves_nobody_waiting(where: str) -> None:
     shard, disk = new_shard()
     take(shard, lines("a"))
+    recovered(shard)
     if where == "commit":
         disk.plan = unforeseen
     else:

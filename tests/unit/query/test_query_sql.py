@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,7 +144,7 @@ ATTACKS = [
     "EXPLAIN ANALYZE COPY (SELECT 1) TO 'out.csv'",
     "WITH t AS (SELECT * FROM read_text('../keys')) SELECT * FROM t",
     "COPY events TO 'out.csv'",
-    "COPY (SELECT 1) TO '/tmp/out.parquet'",
+    "COPY (SELECT 1) TO '/var/out.parquet'",
     "EXPORT DATABASE 'out'",
     "ATTACH 'out.db'",
     "ATTACH ':memory:' AS m",
@@ -156,7 +158,7 @@ ATTACKS = [
     "UPDATE events SET index = 1",
     "INSTALL httpfs",
     "LOAD httpfs",
-    "LOAD '/tmp/evil.duckdb_extension'",
+    "LOAD '/var/evil.duckdb_extension'",
     "SET enable_external_access = true",
     "SET memory_limit = '100GB'",
     "SET lock_configuration = false",
@@ -214,7 +216,8 @@ def test_what_duckdb_tells_of_itself_holds_no_path_of_this_machine(
     "statement",
     [
         "SELECT list(a.range) FROM range(100000000) a",
-        "SELECT count(*) FROM (SELECT DISTINCT a.range, b.range FROM range(9999) a, range(40000) b)",
+        "SELECT count(*) FROM range(1000000000) a, range(1000000000) b",
+        "SELECT count(*) FROM (SELECT DISTINCT a.range, b.range FROM range(9999) a, range(9999) b)",
         "SELECT string_agg(repeat('x', 1000000), '') FROM range(5000)",
         "SELECT range(1000000000)",
         "SELECT length(repeat('x', 4000000000))",
@@ -233,9 +236,9 @@ def test_memory_bombs_are_defused(desk: Desk, statement: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT count(*) FROM range(1000000000) a, range(1000000000) b",
+        "SELECT count(*) FROM range(1000000000000)",
         "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
-        "SELECT regexp_matches(repeat('a', 30000000), '(a+)+b') FROM range(100000)",
+        "SELECT max(sin(range) + cos(range)) FROM range(1000000000000)",
     ],
 )
 def test_endless_statements_are_ended(desk: Desk, statement: str) -> None:
@@ -272,3 +275,35 @@ def test_a_damaged_part_is_not_answered_from(tmp_path: Path) -> None:
 
 def test_without_any_log_there_are_no_events(tmp_path: Path) -> None:
     assert SqlRunner(tmp_path).run("SELECT count(*) FROM events", {}, 10)["rows"] == [[0]]
+
+
+def test_the_kernel_keeps_files_away_even_without_duckdb(tmp_path: Path) -> None:
+    """Landlock: only the named file, and what is open already, can be read afterwards."""
+    allowed, secret = tmp_path / "allowed", tmp_path / "secret"
+    allowed.write_text("yes")
+    secret.write_text(SECRET)
+    code = f"""
+import socket
+from pathlib import Path
+from muniment.query.confine import confine_files
+if not confine_files([{str(allowed)!r}]):
+    print("not here")
+    raise SystemExit
+print(Path({str(allowed)!r}).read_text())
+for attempt in (
+    lambda: Path({str(secret)!r}).read_text(),
+    lambda: Path("/etc/passwd").read_text(),
+    lambda: Path({str(allowed)!r}).write_text("no"),
+    lambda: Path({str(tmp_path / "new")!r}).touch(),
+    lambda: list(Path({str(tmp_path)!r}).iterdir()),
+    lambda: Path({str(allowed)!r}).unlink(),
+):
+    try:
+        attempt()
+    except PermissionError:
+        print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if done.stdout == "not here\n":
+        pytest.skip("this kernel has no Landlock")
+    assert done.stdout.splitlines() == ["yes", *["refused"] * 6]

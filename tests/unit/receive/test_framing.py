@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def frames(stream: bytes, cuts: list[int] | None = None) -> tuple[list[bytes], l
     framer = Framer(LIMIT)
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts or ())})
     messages: list[bytes] = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         messages += framer.feed(stream[start:end])
     messages += framer.close()
     return messages, framer.take_cuts()
@@ -97,9 +99,7 @@ lines = texts.map(lambda text: text.replace(b"\n", b"").rstrip(b"\0"))
 
 
 @given(st.lists(st.tuples(st.booleans(), texts), max_size=8), pieces)
-def test_messages_come_out_as_they_went_in(
-    sent: list[tuple[bool, bytes]], cuts: list[int]
-) -> None:
+def test_messages_come_out_as_they_went_in(sent: list[tuple[bool, bytes]], cuts: list[int]) -> None:
     """Any mixture of octet counting and lines, in any pieces."""
     stream, expected = b"", []
     for count, text in sent:

@@ -56,7 +56,9 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 def test_a_datagram_is_a_message_without_its_trailer() -> None:
     async def scenario() -> None:
         async with running() as bench:
-            bench.send(b"<13>a", b"<13>b\n", b"<13>c\0", b"<13>d\n\0", b"", b"\n", b"5 <13>e\nf\xff")
+            bench.send(
+                b"<13>a", b"<13>b\n", b"<13>c\0", b"<13>d\n\0", b"", b"\n", b"5 <13>e\nf\xff"
+            )
             await until(lambda: len(bench.log.entries) == 5)
             assert bench.log.raws("nginx") == [
                 b"<13>a",

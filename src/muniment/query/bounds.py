@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from muniment.query.condition import term_span
@@ -56,7 +57,8 @@ def _of_term(term: Match | Compare | Between) -> Bounds:
         start, end = term_span(term)
         return Bounds(start=-_FAR if start is None else start, end=_FAR if end is None else end)
     if term.field == "index":
-        return _index(term)
+        with suppress(ValueError):  # 1xx, or no number at all: `condition` says what it means
+            return _index(term)
     return Bounds()
 
 

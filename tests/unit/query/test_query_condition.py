@@ -343,3 +343,8 @@ def test_every_field_takes_any_text_or_refuses_it(engine: Engine, name: str, tex
     except QueryError:
         return
     assert found_by_sql(engine, query, [row(0)]) in ([], [0])
+
+
+@pytest.mark.parametrize("text", ["index:1xx", "index:1*", "index:>=x"])
+def test_an_index_that_is_no_number_bounds_nothing(text: str) -> None:
+    assert bounds(parse(text)) == bounds(parse("raw:x"))

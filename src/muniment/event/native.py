@@ -12,7 +12,8 @@ Members, all but `action` optional:
 - `time`: RFC 3339, or a number since the epoch. `id`: of the event.
 - `actor`: a name, or {name, id|uid, type, email, domain, groups, session, app}.
 - `resource`: a name, {name, id|uid, type, namespace, version}, or a list of those.
-- `outcome`: `success`, `failure`, `denied` ...; `reason`: text. `severity`: a word.
+- `outcome`: `success`, `failure`, `denied` ...; `reason`: text. `severity`: a word. Where they are
+  missing, an HTTP `status` speaks for them.
 - `client`: the address acted from, with or without port, or {ip, port, hostname, name}.
 - `service`: the service acted on. `comment`, `message`: text. `tenant`: text.
 - `request_id`, `trace_id`; `method`, `url`, `path`, `user_agent`, `status` (of HTTP),
@@ -224,7 +225,7 @@ def _nested(frame: pl.DataFrame) -> pl.DataFrame:
         "time_dt",
         "actor",
         "resources",
-        "status_id",
+        pl.coalesce("status_id", ocsf.http_status_id("code", "code")).alias("status_id"),
         pl.col("outcome").alias("status_code"),
         "status_detail",
         "comment",
@@ -232,7 +233,7 @@ def _nested(frame: pl.DataFrame) -> pl.DataFrame:
         "src_endpoint",
         pl.coalesce("message", "action").alias("message"),
         ocsf.lookup("severity", ocsf.SEVERITY_WORDS, None)
-        .fill_null(ocsf.INFORMATIONAL)
+        .fill_null(ocsf.http_severity_id("code"))
         .alias("severity_id"),
         pl.struct(
             pl.col("action").alias("operation"),

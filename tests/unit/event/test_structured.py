@@ -267,3 +267,13 @@ def test_a_batch_of_all_kinds_keeps_its_order(events) -> None:
     assert [row["raw_data"] for row in rows] == lines
     assert [row["class_uid"] for row in rows] == [6003, 0, 4001, 0, 6003, 0]
     assert [bool(row["parse_error"]) for row in rows] == [False, True, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("status", "status_id", "severity_id"), [(200, 1, 1), (404, 2, 1), (502, 2, 3)]
+)
+def test_without_an_outcome_the_http_status_speaks(events, status, status_id, severity_id) -> None:
+    event = one(events, {"action": "GET", "resource": "/checkout", "status": status})
+    assert (event["status_id"], event["severity_id"]) == (status_id, severity_id)
+    told = one(events, {"action": "GET", "status": status, "outcome": "success", "severity": "low"})
+    assert told["status_id"] == 1

@@ -10,7 +10,7 @@ run: $(VENV)/.run  ## start Muniment on the embedded default
 	$(BIN)/muniment serve
 
 test: $(VENV)/.dev components lint  ## install what the tests need and run all of them
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## format, lint and type checks
 	$(BIN)/ruff format --check .

@@ -31,6 +31,9 @@ _MEMORY = {
     "POLARS_MAX_THREADS": "1",
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",
 }
+_TELL_SECONDS = 0.02
+"""Commits that follow each other within this are told together."""
+
 _log = logging.getLogger(__name__)
 
 Answer = dict[str, Any]
@@ -205,6 +208,7 @@ class Channel:
             up.set()
             while True:
                 await self._tell_sizes()
+                await asyncio.sleep(_TELL_SECONDS)
                 await self._wake.wait()
 
     async def _tell_sizes(self) -> None:

@@ -120,7 +120,8 @@ def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None 
     options.add_argument("--data", type=Path, required=True)
     data = options.parse_args(arguments).data
     logging.basicConfig(level=logging.INFO, format="query: %(levelname)s: %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # sent to all; the end of stdin says when to go
+        signal.signal(stop, signal.SIG_IGN)
     threading.excepthook = _end
     os.nice(_NICENESS)
     pa.set_cpu_count(1)

@@ -127,7 +127,7 @@ def _check_versions(digests: Mapping[str, str]) -> Iterator[Finding]:
     checkpoints = {v for v in map(checkpoint_version, digests) if v is not None}
     if not versions:
         yield Finding(manifest.NAME, "names no commit")
-    elif versions != list(range(versions[0], versions[-1] + 1)):
+    elif len(versions) != versions[-1] - versions[0] + 1:
         yield Finding(manifest.NAME, "does not name every commit")
     elif versions[0] > 0 and not any(v >= versions[0] - 1 for v in checkpoints):
         yield Finding(manifest.NAME, "names no checkpoint that the commits follow")

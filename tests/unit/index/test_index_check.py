@@ -198,3 +198,12 @@ def test_a_damaged_part_is_not_read(damaged: Path) -> None:
         index.trusted(part)
     assert index.damage is not None
     index.close()
+
+
+def test_every_flipped_bit_of_the_manifest_is_found(damaged: Path) -> None:
+    good = (damaged / NAME).read_bytes()
+    for place in range(len(good) * 8):
+        data = bytearray(good)
+        data[place // 8] ^= 1 << place % 8
+        (damaged / NAME).write_bytes(data)
+        assert check_index(damaged), place

@@ -1,8 +1,6 @@
-"""What all tests share: how long property tests search, set by MUNIMENT_HYPOTHESIS."""
+"""What all tests share: how long property tests search (`--hypothesis-profile=fuzz`: long)."""
 
 from __future__ import annotations
-
-import os
 
 from hypothesis import HealthCheck, settings
 
@@ -12,4 +10,4 @@ settings.register_profile("default", deadline=None, suppress_health_check=SLOW_I
 settings.register_profile(
     "fuzz", max_examples=10_000, deadline=None, suppress_health_check=SLOW_IS_FINE
 )
-settings.load_profile(os.environ.get("MUNIMENT_HYPOTHESIS", "default"))
+settings.load_profile("default")

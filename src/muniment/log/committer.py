@@ -16,55 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from muniment import kernel
 from muniment.errors import StorageFailing
-from muniment.kernel import CHUNK_BYTES, Chunk
 from muniment.log.batch import Batch
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.disk import AppendFile, Disk, write_file
-from muniment.log.frame import BatchId, Frame, Kind
+from muniment.log.frame import Frame, Kind
+from muniment.log.group import merge
 from muniment.log.note import Signer
 from muniment.log.segment import END, TRAILER, SegmentHeader, seal_payload, segment_name
-from muniment.log.tiles import TileFiles
+from muniment.log.tail import SegmentLimits, Tail
 
 CHECKPOINTS = "checkpoints"
 PROBE = ".probe.new"
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentLimits:
-    """When a segment is sealed: at so many bytes, frames, or seconds of age."""
-
-    size: int = 64 << 20
-    frames: int = 65_536
-    age: float = 24 * 3600.0
-
-
-@dataclass(slots=True)
-class Tail:
-    """Where the log ends: the tree, and the segment that is being written.
-
-    `offset` is the last durable byte of `segment`; `places` are its frames of entries.
-    `pending` is a checkpoint that is durable in the segment and not yet in `checkpoints`.
-    """
-
-    size: int
-    frontier: bytes
-    tiles: TileFiles
-    published: str | None
-    checkpoints: int
-    pending: str | None = None
-    segment: SegmentHeader | None = None
-    offset: int = 0
-    places: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def root(self) -> bytes:
-        """The tree's root."""
-        return kernel.root(self.frontier)
 
 
 class Committer:
@@ -113,7 +79,7 @@ class Committer:
             tail = self.tail
             size, frontier, places, tiles, data = tail.size, tail.frontier, [], [], []
             offset = tail.offset
-            groups = list(_merge(batches, size))
+            groups = list(merge(batches, size))
             for number, (ids, chunk) in enumerate(groups, 1):
                 frontier, completed = kernel.extend(frontier, size, chunk.leaves)
                 tiles.append(completed)
@@ -311,32 +277,3 @@ def _elsewhere(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageFailing(f"{name}: {error.strerror or error}", retry_after=2) from error
-
-
-def _merge(batches: Sequence[Batch], first: int) -> Iterator[tuple[list[BatchId], Chunk]]:
-    """Joins small chunks of consecutive batches into frames, each with the ids that begin in it."""
-    ids: list[BatchId] = []
-    held: list[Chunk] = []
-    packed = 0
-    for batch in batches:
-        start = first
-        for chunk in batch.chunks:
-            if held and packed + len(chunk.payload) > CHUNK_BYTES:
-                yield ids, _join(held)
-                ids, held, packed = [], [], 0
-            if batch.id is not None and start == first:
-                ids.append(BatchId(batch.id, first, batch.count))
-            held.append(chunk)
-            packed += len(chunk.payload)
-            first += chunk.count
-    yield ids, _join(held)
-
-
-def _join(chunks: Sequence[Chunk]) -> Chunk:
-    if len(chunks) == 1:
-        return chunks[0]
-    return Chunk(
-        b"".join(chunk.payload for chunk in chunks),
-        sum(chunk.count for chunk in chunks),
-        b"".join(chunk.leaves for chunk in chunks),
-    )

@@ -9,17 +9,15 @@ else raises Corrupt, and nothing is changed.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
 from errno import ENOSPC
 from hashlib import sha256
 from pathlib import Path
 
 from muniment import kernel
 from muniment.errors import Corrupt
-from muniment.log.committer import CHECKPOINTS, Tail
+from muniment.log.committer import CHECKPOINTS
 from muniment.log.disk import Disk, write_file
-from muniment.log.frame import HEADER_BYTES, MAGIC, BadFrame, FrameHeader, Kind
+from muniment.log.frame import Kind
 from muniment.log.history import (
     CheckpointFrame,
     all_places,
@@ -27,30 +25,14 @@ from muniment.log.history import (
     checkpoint_frames,
     segment_names,
 )
+from muniment.log.last_segment import LastSegment, check_place, could_be_torn, last_segment
 from muniment.log.note import Verifier
-from muniment.log.segment import END, TRAILER, Place, SegmentHeader, read_frame, walk
+from muniment.log.segment import Place, SegmentHeader, read_frame
+from muniment.log.tail import Tail
 from muniment.log.tiles import DIRECTORY, TileFiles, check_edge
 
 CUT = ".cut-"
 _CHECKPOINT_TAIL = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """The last segment: the frames of its whole groups, where they end, and the file's size."""
-
-    path: Path
-    header: SegmentHeader
-    places: list[Place]
-    size: int
-
-    @property
-    def end(self) -> int:
-        return self.places[-1].end if self.places else self.header.length
-
-    @property
-    def sealed(self) -> bool:
-        return bool(self.places) and self.places[-1].header.kind is Kind.SEAL
 
 
 def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
@@ -58,13 +40,13 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
 
     Raises Corrupt naming file, byte, what was expected and what was found.
     """
-    segment = _last_segment(disk, directory)
+    segment = last_segment(disk, directory)
     if segment is None:
         _check_published(disk, directory, [])
         disk.sync_directory(directory.parent)
         tiles = TileFiles(disk, directory / DIRECTORY, 0)
         return Tail(0, b"", tiles, published=None, checkpoints=0)
-    _check_place(segment, verifier)
+    check_place(segment, verifier)
     newest = checkpoint_frames(disk, directory, segment.path, segment.places, most=2)
     for checkpoint in newest[:1]:
         checkpoint.check(verifier)
@@ -77,102 +59,6 @@ def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
         entries = [place for place in segment.places if place.header.kind is Kind.ENTRIES]
         tail.places = [(place.header.first, place.offset) for place in entries]
     return tail
-
-
-def _last_segment(disk: Disk, directory: Path) -> _Segment | None:
-    """Finds the last segment that was begun, and removes one whose header was never whole."""
-    for name in reversed(segment_names(disk, directory)):
-        path = directory / name
-        try:
-            header = SegmentHeader.read(disk, path)
-        except Corrupt:
-            if MAGIC in disk.read(path):
-                raise
-            disk.remove(path)
-            disk.sync_directory(directory)
-            continue
-        return _Segment(path, header, _whole_groups(disk, path, header), disk.size(path))
-    return None
-
-
-def _whole_groups(disk: Disk, path: Path, header: SegmentHeader) -> list[Place]:
-    """Returns the frames up to the end of the last group commit that is whole.
-
-    Raises Corrupt where something valid follows what is broken: a torn write stands at the end.
-    """
-    size = disk.size(path)
-    places: list[Place] = []
-    groups = [0]
-    try:
-        for place in walk(disk, path, header.length, size):
-            places.append(place)
-            if place.header.ends:
-                groups.append(len(places))
-    except Corrupt as error:
-        if _group_after(disk, path, error.offset, size):
-            raise
-    del places[groups[-1] :]
-    if not places:
-        return places
-    last = places[groups[-2] :]
-    if last[-1].header.kind is Kind.SEAL:
-        whole = _trailer_is_whole(disk, path, last[-1], size) and _bodies_are_whole(
-            disk, path, last
-        )
-    else:
-        whole = last[-1].end < size or _bodies_are_whole(disk, path, last)
-    return places if whole else places[: groups[-2]]
-
-
-def _bodies_are_whole(disk: Disk, path: Path, places: list[Place]) -> bool:
-    try:
-        for place in places:
-            read_frame(disk, path, place)
-    except Corrupt:
-        return False
-    return True
-
-
-def _trailer_is_whole(disk: Disk, path: Path, seal: Place, size: int) -> bool:
-    """Whether a seal's trailer follows. Raises Corrupt where something else does."""
-    expected = TRAILER.pack(END, seal.offset)
-    found = disk.read(path, seal.end, size - seal.end)
-    if not _torn(found, expected):
-        raise Corrupt(str(path), seal.end, f"the trailer {expected.hex()}", found[:32].hex())
-    return found == expected
-
-
-def _torn(found: bytes, whole: bytes) -> bool:
-    """Whether a write of `whole` can have left this: a beginning, zeros where pages were lost."""
-    pairs = zip(found, whole, strict=False)
-    return len(found) <= len(whole) and all(a in (0, b) for a, b in pairs)
-
-
-def _group_after(disk: Disk, path: Path, offset: int, size: int) -> bool:
-    """Whether another group commit begins later: then all before it was once synced.
-
-    Nothing begins after a frame that goes beyond the end of the file: that is torn, and what
-    looks like a frame inside it was put there by a sender.
-    """
-    data = disk.read(path, offset, size - offset)
-    with suppress(BadFrame):
-        if FrameHeader.parse(data).length > len(data):
-            return False
-    at = data.find(MAGIC, 1)
-    while at >= 0:
-        with suppress(BadFrame):
-            if FrameHeader.parse(data[at : at + HEADER_BYTES]).begins:
-                return True
-        at = data.find(MAGIC, at + 1)
-    return False
-
-
-def _check_place(segment: _Segment, verifier: Verifier) -> None:
-    header, path = segment.header, segment.path
-    if header.origin != verifier.name:
-        raise Corrupt(str(path), 0, f"origin {verifier.name}", header.origin)
-    if int(path.stem) != header.first:
-        raise Corrupt(str(path), 0, f"the first index {path.stem}", f"{header.first}")
 
 
 def _check_published(
@@ -197,7 +83,7 @@ def _check_published(
     before = newest[1].note if len(newest) > 1 else ""
     place = end.rfind(before.encode()) if before else 0
     rest = end[place + len(before.encode()) :]
-    if place < 0 or not _torn(rest, last.encode()):
+    if place < 0 or not could_be_torn(rest, last.encode()):
         raise Corrupt(
             str(path),
             size,
@@ -211,7 +97,7 @@ def _check_published(
 def _read_tree(
     disk: Disk,
     directory: Path,
-    segment: _Segment,
+    segment: LastSegment,
     newest: CheckpointFrame | None,
     verifier: Verifier,
 ) -> Tail:
@@ -260,7 +146,7 @@ def _read_entries(disk: Disk, path: Path, place: Place, tail: Tail, verifier: Ve
     tail.size += frame.count
 
 
-def _make_durable(disk: Disk, segment: _Segment, tail: Tail) -> None:
+def _make_durable(disk: Disk, segment: LastSegment, tail: Tail) -> None:
     """Makes durable what is built upon from here on, and cuts off what is not whole.
 
     A process that was killed may not have synced what it wrote. One whose sync had failed may
@@ -288,7 +174,7 @@ def _make_durable(disk: Disk, segment: _Segment, tail: Tail) -> None:
             file.close()
 
 
-def _keep(disk: Disk, segment: _Segment) -> None:
+def _keep(disk: Disk, segment: LastSegment) -> None:
     """Puts the bytes of a group that is to be cut off into a file of their own.
 
     The record of an earlier cut can itself be cut off, at the same place: its file stays.
@@ -303,7 +189,7 @@ def _keep(disk: Disk, segment: _Segment) -> None:
     write_file(disk, kept, lost)
 
 
-def _write_anew(disk: Disk, segment: _Segment, torn: bool) -> None:
+def _write_anew(disk: Disk, segment: LastSegment, torn: bool) -> None:
     path = segment.path
     try:
         write_file(disk, path, disk.read(path, 0, segment.end if torn else segment.size))

@@ -14,13 +14,14 @@ from muniment.errors import Corrupt, SettingsError
 from muniment.kernel import MAX_ENTRY_BYTES
 from muniment.log.batch import Acknowledgement, Batch
 from muniment.log.checkpoint import Checkpoint
-from muniment.log.committer import Committer, SegmentLimits
+from muniment.log.committer import Committer
 from muniment.log.disk import Disk, PosixDisk, write_file
 from muniment.log.history import read_batch_ids
 from muniment.log.note import Signer
 from muniment.log.proof_file import ProofFile
 from muniment.log.reader import ShardReader
 from muniment.log.recovery import cut_files, cut_record, open_tail
+from muniment.log.tail import SegmentLimits
 from muniment.log.writer import Health, Writer, WriterMetrics
 
 VERIFIER = "verifier"

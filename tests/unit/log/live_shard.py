@@ -13,9 +13,9 @@ from tests.rfc6962 import NaiveTree
 from muniment import kernel
 from muniment.errors import NoSuchEntry
 from muniment.log import Acknowledgement, Batch, Shard, ShardReader
-from muniment.log.committer import SegmentLimits
 from muniment.log.disk import Disk
 from muniment.log.note import Signer
+from muniment.log.tail import SegmentLimits
 
 SIGNER = Signer("log.example/web/11111111", bytes(range(32)))
 DIRECTORY = Path("web/11111111")

@@ -15,9 +15,10 @@ from muniment import kernel
 from muniment.errors import StorageFailing
 from muniment.log import Batch, Shard
 from muniment.log.checkpoint import Checkpoint
-from muniment.log.committer import Committer, SegmentLimits
+from muniment.log.committer import Committer
 from muniment.log.note import Note, Signer
 from muniment.log.recovery import open_tail
+from muniment.log.tail import SegmentLimits
 from muniment.log.verify import verify_shard
 
 Answer = TypeVar("Answer")

@@ -9,11 +9,12 @@ from simulated_disk import SimulatedDisk
 
 from muniment import kernel
 from muniment.log import Batch, Shard, ShardReader
-from muniment.log.committer import CHECKPOINTS, Committer, SegmentLimits
+from muniment.log.committer import CHECKPOINTS, Committer
 from muniment.log.note import Signer
 from muniment.log.recovery import open_tail
 from muniment.log.report import Finding
 from muniment.log.segment import segment_name
+from muniment.log.tail import SegmentLimits
 from muniment.log.verify import verify_shard
 
 SIGNER = Signer("a/b", bytes(range(1, 33)))

@@ -16,11 +16,12 @@ from simulated_disk import Fault, PowerLoss, SimulatedDisk, always, at_first, at
 from muniment import kernel
 from muniment.errors import Corrupt, StorageFailing
 from muniment.log import Batch, Shard
-from muniment.log.committer import CHECKPOINTS, Committer, SegmentLimits
+from muniment.log.committer import CHECKPOINTS, Committer
 from muniment.log.frame import Frame, Kind
 from muniment.log.history import all_places
 from muniment.log.recovery import open_tail
 from muniment.log.segment import Place, segment_name
+from muniment.log.tail import SegmentLimits
 from muniment.log.verify import verify_shard
 
 FIRST = DIRECTORY / segment_name(0)

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.routing import APIRoute
 
 from muniment.access import Scope as Right
 from muniment.api import schemas
 from muniment.api.context import Context, context_of
 from muniment.api.ports import Shard
-from muniment.errors import NoSuchEntry, Unavailable
+from muniment.errors import InputError, NoSuchEntry, Unavailable
 from muniment.log.proof_file import ProofFile
 
 PUBLISH_SECONDS = 2.0
@@ -25,6 +26,21 @@ Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="index of the entry 
 def may_read(request: Request) -> None:
     """Raises Forbidden unless the caller may read."""
     request.scope["state"]["caller"].require(Right.READ)
+
+
+def only_known_parameters(request: Request) -> None:
+    """Raises InputError for a query parameter that the route does not have.
+
+    A misspelt filter that is passed over would answer with what was not asked for.
+    """
+    route: APIRoute = request.scope["route"]
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InputError(
+                f"there is no parameter {name[:80]!r} here", advice=f"known here: {listed}"
+            )
 
 
 def lasting(context: Context) -> dict[str, str]:

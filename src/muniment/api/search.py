@@ -12,7 +12,7 @@ from muniment.api import schemas
 from muniment.api.bodies import Media
 from muniment.api.budget import Hold
 from muniment.api.context import Context, context_of
-from muniment.api.read import may_read
+from muniment.api.read import may_read, only_known_parameters
 from muniment.api.receiving import header, read_body
 from muniment.errors import InputError, QueryError, UnsupportedMedia
 from muniment.query.instant import span
@@ -27,7 +27,9 @@ Text = Annotated[str, Query(max_length=MAX_QUERY, description="fields and words,
 From = Annotated[str, Query(alias="from", max_length=64, description="first instant (RFC 3339)")]
 To = Annotated[str, Query(max_length=64, description="first instant that is not included")]
 
-router = APIRouter(tags=["search"], dependencies=[Depends(may_read)])
+router = APIRouter(
+    tags=["search"], dependencies=[Depends(may_read), Depends(only_known_parameters)]
+)
 
 
 @router.get(

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from muniment.api import schemas
 from muniment.api.context import Context, context_of
 from muniment.api.ports import Answer
-from muniment.api.read import may_read
+from muniment.api.read import may_read, only_known_parameters
 from muniment.api.receiving import header
 from muniment.api.search import Text
 from muniment.errors import InputError, Overloaded, TryLater
@@ -32,7 +32,9 @@ RETRY_MILLISECONDS = 1_000
 
 _PLACE = re.compile(r"([a-z0-9._-]{1,64}):(-1|0|[1-9][0-9]{0,17})", re.ASCII)
 
-router = APIRouter(tags=["search"], dependencies=[Depends(may_read)])
+router = APIRouter(
+    tags=["search"], dependencies=[Depends(may_read), Depends(only_known_parameters)]
+)
 
 
 @router.get(

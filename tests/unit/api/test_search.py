@@ -176,3 +176,13 @@ def test_a_request_that_is_no_question(
 def test_sql_comes_as_json_so_that_a_form_of_another_site_cannot_ask(client: httpx.Client) -> None:
     answer = client.post(SQL, content=b'{"query":"x"}', headers={"content-type": "text/plain"})
     problem(answer, 415, "unsupported-media")
+
+
+@pytest.mark.parametrize("path", [SEARCH, HISTOGRAM, "/api/v1/logs/default/tail"])
+def test_a_misspelt_parameter_is_refused_and_not_passed_over(
+    client: httpx.Client, query: ScriptedQuery, path: str
+) -> None:
+    told = problem(client.get(path, params={"form": "2026"}), 400, "bad-input")
+    assert "'form'" in told["detail"]
+    assert "from" in told["advice"] or "after" in told["advice"]
+    assert query.asked == []

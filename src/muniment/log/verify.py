@@ -54,7 +54,7 @@ def verify_shard(
     report.origin = verifier.name
     _check_names(disk, directory, report)
     published = _read(disk, directory / CHECKPOINTS)
-    trusted = _trusted(trust, verifier, report)
+    trusted = trusted_checkpoints(trust, verifier, directory / VERIFIER, report)
     checks = []
     for check in _check_segments(disk, directory, verifier, [c.size for c in trusted], jobs, live):
         checks.append(check)
@@ -107,8 +107,13 @@ def _check_names(disk: Disk, directory: Path, report: ShardReport) -> None:
         report.find(directory / name, problem)
 
 
-def _trusted(trust: Sequence[str], verifier: Verifier, report: ShardReport) -> list[Checkpoint]:
-    """Returns the trusted checkpoints of this shard, after checking that its key signed them."""
+def trusted_checkpoints(
+    trust: Sequence[str], verifier: Verifier, place: object, report: ShardReport
+) -> list[Checkpoint]:
+    """Returns the checkpoints in `trust` of this key's log, after checking that the key signed.
+
+    One that it did not sign is a finding at `place`.
+    """
     found = []
     for text in trust:
         note = Note.parse(text)
@@ -119,8 +124,8 @@ def _trusted(trust: Sequence[str], verifier: Verifier, report: ShardReport) -> l
             note.check([verifier])
         except SignatureInvalid:
             report.find(
-                Path(report.directory) / VERIFIER,
-                f"the trusted checkpoint of size {checkpoint.size} is not signed by this key",
+                place,
+                f"the trusted checkpoint of size {checkpoint.size} is not signed by this log's key",
             )
             continue
         found.append(checkpoint)

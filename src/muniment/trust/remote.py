@@ -14,6 +14,7 @@ from muniment.errors import InputError, NotFound, SignatureInvalid
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.note import Note, Verifier
 from muniment.log.report import ShardReport
+from muniment.log.verify import trusted_checkpoints
 from muniment.trust.remote_tree import Fetch, Progress, TreeWalk
 
 PUBLISH_SECONDS = 5
@@ -38,7 +39,7 @@ def verify_remote(
     where there is no checkpoint and nothing says that there should be one.
     """
     report = ShardReport(prefix, verifier.name)
-    trusted = _trusted(trust, verifier, report)
+    trusted = trusted_checkpoints(trust, verifier, f"{report.directory}/checkpoint", report)
     kept = max((checkpoint.size for checkpoint in trusted), default=0)
     wanted = {"a checkpoint kept elsewhere": kept, "the server": claimed or 0}
     checkpoint = _published(fetch, verifier, wanted, report, sleep)
@@ -58,25 +59,6 @@ def verify_remote(
         report.root = walk.root.hex()
         _compare(trusted, walk, report)
     return report
-
-
-def _trusted(trust: Sequence[str], verifier: Verifier, report: ShardReport) -> list[Checkpoint]:
-    found = []
-    for text in trust:
-        note = Note.parse(text)
-        checkpoint = Checkpoint.parse(note.text)
-        if checkpoint.origin != verifier.name:
-            continue
-        try:
-            note.check([verifier])
-        except SignatureInvalid:
-            report.find(
-                f"{report.directory}/checkpoint",
-                f"the trusted checkpoint of size {checkpoint.size} is not signed by this log's key",
-            )
-            continue
-        found.append(checkpoint)
-    return found
 
 
 def _published(

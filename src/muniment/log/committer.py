@@ -84,6 +84,8 @@ class Committer:
                 frontier, completed = kernel.extend(frontier, size, chunk.leaves)
                 tiles.append(completed)
                 root = kernel.root(frontier)
+                checkpoint = self._checkpoint(size + chunk.count, root)
+                signature = self._signer.signature(checkpoint)
                 frame = Frame(
                     Kind.ENTRIES,
                     size,
@@ -93,7 +95,7 @@ class Committer:
                     begins=number == 1,
                     ends=number == len(groups),
                     ids=ids,
-                    signature=self._signer.signature(self._checkpoint(size + chunk.count, root)),
+                    signature=signature,
                 ).encode()
                 places.append((size, offset))
                 size += chunk.count
@@ -106,7 +108,7 @@ class Committer:
         tail.places.extend(places)
         for completed in tiles:
             tail.tiles.append(completed)
-        return self.sign(size, root)
+        return self._signer.note(checkpoint, signature)
 
     def publish(self, now: float) -> str:
         """Publishes the checkpoint of the durable tree and returns it. Raises StorageFailing."""

@@ -122,8 +122,12 @@ class Signer:
 
     def sign(self, text: str) -> str:
         """Returns the signed note over `text`, which must end in a newline."""
-        blob = self.verifier.id + self.signature(text)
-        return f"{text}\n{_MARK}{self.verifier.name} {b64encode(blob).decode()}\n"
+        return self.note(text, self.signature(text))
+
+    def note(self, text: str, signature: bytes) -> str:
+        """Returns the signed note over `text`, given this key's signature over it."""
+        blob = b64encode(self.verifier.id + signature).decode()
+        return f"{text}\n{_MARK}{self.verifier.name} {blob}\n"
 
 
 def _three(text: str, what: str) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ and synced before a checkpoint that covers them is published.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,7 +200,3 @@ def parse_tile_path(text: str) -> tuple[int, int]:
     if tile_path(number) != path:
         raise ValueError(f"{text!r} is not the canonical path of a tile")
     return number, width
-
-
-TileSource = Callable[[int, int, int], bytes]
-"""`tile(level, number, width)`: the hashes of a tile, `width * 32` bytes."""

@@ -15,7 +15,7 @@ from threading import RLock
 from muniment import kernel
 from muniment.errors import Corrupt, NoSuchEntry
 from muniment.log.disk import Disk, PosixDisk
-from muniment.log.frame import BadFrame, Kind
+from muniment.log.frame import BadFrame, Frame, Kind
 from muniment.log.history import segment_names
 from muniment.log.merkle import consistency_proof, inclusion_proof, perfect_root
 from muniment.log.segment import (
@@ -40,6 +40,15 @@ class Run:
 
     first: int
     entries: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRun:
+    """Consecutive entries as (uint16 big-endian length || entry)*; the first has index `first`."""
+
+    first: int
+    count: int
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -96,6 +105,18 @@ class ShardReader:
                 entries.append(entry)
                 total += len(entry)
         return Run(start, entries)
+
+    def packed(self, start: int) -> PackedRun:
+        """Returns the entries from `start` to the end of their frame, as they are packed.
+
+        Raises NoSuchEntry beyond the end, Corrupt where the frame does not verify.
+        """
+        if not 0 <= start < self._size:
+            raise NoSuchEntry(f"entry {start} is not in a shard of {self._size} entries")
+        segment, offset = self._find(start)
+        frame = self._read_frame(segment, offset, start)
+        skipped = start - frame.first
+        return PackedRun(start, frame.count - skipped, _without(frame.payload, skipped))
 
     def entry_bundle(self, number: int, width: int = WIDTH) -> bytes:
         """Returns the tlog-tiles entry bundle of a level-0 tile: (uint16 length || entry)*."""
@@ -173,27 +194,38 @@ class ShardReader:
 
     def _frame_of(self, index: int) -> tuple[int, list[bytes]]:
         """Returns the first index and the entries of the frame that holds `index`."""
+        segment, offset = self._find(index)
+        key = (segment.path, offset)
         with self._lock:
-            segment = self._segment_of(index)
-            offset = segment.offsets[bisect_right(segment.firsts, index) - 1]
-            key = (segment.path, offset)
             known = self._payloads.get(key)
             if known is not None:
                 self._payloads.move_to_end(key)
                 return known
-        place = next(walk(self._disk, segment.path, offset, segment.offset))
-        frame = read_frame(self._disk, segment.path, place)
+        frame = self._read_frame(segment, offset, index)
         try:
             entries = kernel.unpack(frame.payload)
         except ValueError as error:
             raise Corrupt(str(segment.path), offset, "packed entries", str(error)) from error
-        if frame.kind is not Kind.ENTRIES or not 0 <= index - frame.first < len(entries):
-            raise Corrupt(str(segment.path), offset, f"entry {index}", f"from {frame.first}")
+        if len(entries) != frame.count:
+            raise Corrupt(str(segment.path), offset, f"{frame.count} entries", f"{len(entries)}")
         with self._lock:
             self._payloads[key] = (frame.first, entries)
             while len(self._payloads) > _KEPT_PAYLOADS:
                 self._payloads.popitem(last=False)
         return frame.first, entries
+
+    def _find(self, index: int) -> tuple[_Segment, int]:
+        """Returns the segment that holds an entry, and the offset of the frame."""
+        with self._lock:
+            segment = self._segment_of(index)
+            return segment, segment.offsets[bisect_right(segment.firsts, index) - 1]
+
+    def _read_frame(self, segment: _Segment, offset: int, index: int) -> Frame:
+        place = next(walk(self._disk, segment.path, offset, segment.offset))
+        frame = read_frame(self._disk, segment.path, place)
+        if frame.kind is not Kind.ENTRIES or not 0 <= index - frame.first < frame.count:
+            raise Corrupt(str(segment.path), offset, f"entry {index}", f"from {frame.first}")
+        return frame
 
     def _segment_of(self, index: int) -> _Segment:
         """Returns the segment that holds `index`, its frames walked at least that far."""
@@ -249,3 +281,11 @@ class ShardReader:
             if segment.size > index:
                 return
         raise Corrupt(str(segment.path), segment.offset, f"entry {index}", "the end of the file")
+
+
+def _without(payload: bytes, entries: int) -> bytes:
+    """Returns a packed payload without its first entries."""
+    offset = 0
+    for _ in range(entries):
+        offset += 2 + int.from_bytes(payload[offset : offset + 2], "big")
+    return payload[offset:]

@@ -23,7 +23,7 @@ from muniment.api.problems import (
     on_invalid_request,
     on_muniment_error,
 )
-from muniment.api.write import WritePath, append
+from muniment.api.write import append
 from muniment.console import static_directory
 from muniment.errors import MunimentError
 from muniment.receive.port import Count
@@ -44,9 +44,12 @@ class Console(StaticFiles):
 
 
 def build_app(context: Context, counts: Sequence[Count] = ()) -> ASGIApp:
-    """Returns the ASGI application; `counts` are the receivers' numbers for the metrics page."""
+    """Returns the ASGI application: all but the writes, which the protocol takes.
+
+    `counts` are the receivers' numbers for the metrics page.
+    """
     app = _routes(context, counts)
-    return Gate(WritePath(app, context), context.guard, context.meters)
+    return Gate(app, context.guard, context.meters)
 
 
 def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:

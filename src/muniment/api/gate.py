@@ -21,6 +21,11 @@ _COMMON = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+API_HEADERS = b"".join(
+    b"%b: %b\r\n" % pair for pair in (*_COMMON, (b"content-security-policy", API_POLICY))
+)
+"""What goes with every answer of the API, as it stands in a response's head."""
+
 _COUNTED = frozenset({"GET", "HEAD", "POST"})
 _GUARDED = ("/api/", "/tlog/", "/metrics")
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
@@ -62,7 +67,7 @@ class Gate:
 
         if guarded:
             try:
-                caller = self._guard.admit(_call(scope))
+                caller = self._guard.admit(call_of(scope))
             except AccessDenied as error:
                 await problem_response(error)(scope, receive, answer)
                 return
@@ -73,7 +78,8 @@ class Gate:
         await self._app(scope, receive, answer)
 
 
-def _call(scope: Scope) -> Call:
+def call_of(scope: Scope) -> Call:
+    """Returns what the guard looks at."""
     found: dict[str, str] = {}
     forwarded = False
     for name, value in scope["headers"]:

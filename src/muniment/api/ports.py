@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any, Protocol
 
-from muniment.log import Acknowledgement, Batch, Health
+from muniment.log import Batch, Health
 from muniment.log.proof_file import ProofFile
-from muniment.log.writer import WriterMetrics
+from muniment.log.writer import Done, WriterMetrics
 
 Answer = dict[str, Any]
 """A JSON object as the query process gives it."""
@@ -42,7 +41,7 @@ class Shard(Protocol):
     @property
     def metrics(self) -> WriterMetrics: ...
 
-    def submit(self, batch: Batch) -> Future[Acknowledgement]: ...
+    def offer(self, batch: Batch, done: Done) -> None: ...
     def checkpoint(self) -> str | None: ...
     def wait_published(self, size: int, timeout: float) -> bool: ...
     def prove(self, index: int) -> ProofFile: ...

@@ -1,23 +1,28 @@
 """HTTP/1.1 connections within bounds: their number, long heads, slow bodies, deaf readers.
 
 uvicorn's protocol bounds none of these; this one counts what arrives and a sweep once a second
-closes what is over. That costs a request nothing but a few assignments.
+closes what is over. That costs a request nothing but a few assignments. Writes are answered by a
+`WriteCycle` instead of the ASGI application: what frameworks do for each request costs more than
+packing an entry and making it durable.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from muniment.api.context import Limits
-from muniment.api.meters import Meters
+from muniment.api.context import Context
 from muniment.api.problems import MEDIA_TYPE, HeadTooLarge, TooSlow, headers_for, problem
+from muniment.api.write import log_of
+from muniment.api.write_cycle import WriteCycle
 from muniment.errors import InputError, MunimentError, Overloaded
+from muniment.receive.mailbox import Mailbox
 
 MAX_HEAD_BYTES = 64 << 10
 MAX_SILENT_BYTES = 64 << 10
@@ -38,17 +43,24 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     ANSWER = auto()
+    IDLE = auto()
+
+
+_ANSWERED = (Phase.ANSWER, Phase.IDLE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. `bounded` makes the class that uvicorn instantiates."""
 
-    limits: Limits
-    meters: Meters
-    monotonic: Callable[[], float]
+    context: Context
+    mailbox: Mailbox
+    cycle: Any  # a RequestResponseCycle or a WriteCycle
+    scope: Any
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.limits, self.meters = self.context.limits, self.context.meters
+        self.monotonic = self.context.clock.monotonic
         self._phase = Phase.OPEN
         self._since = self.monotonic()
         self._bytes = 0
@@ -76,7 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bytes += len(data)
         self._silent += len(data)
         super().data_received(data)
-        if self._phase is not Phase.ANSWER and self._silent > MAX_SILENT_BYTES:
+        if self._phase not in _ANSWERED and self._silent > MAX_SILENT_BYTES:
             self._refuse(HeadTooLarge(f"more than {MAX_HEAD_BYTES:,} bytes of headers"))
 
     def on_message_begin(self) -> None:
@@ -89,25 +101,83 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole; the body begins."""
         self._enter(Phase.BODY)
-        super().on_headers_complete()
+        log = self._written_log()
+        if log is None:
+            super().on_headers_complete()
+            return
+        before, self.cycle = self.cycle, self._write_cycle(log)
+        if before is None or before.response_complete:
+            self.cycle.start()
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _written_log(self) -> str | None:
+        """Returns the log that this request writes to; None where it is another request."""
+        if self.parser.get_method() != b"POST":
+            return None
+        url = httptools.parse_url(self.url)
+        path = unquote(url.path.decode("ascii"))
+        scope = self.scope
+        scope["method"], scope["path"], scope["query_string"] = "POST", path, url.query or b""
+        return log_of(path)
+
+    def _write_cycle(self, log: str) -> WriteCycle:
+        persistent = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        return WriteCycle(
+            self.context,
+            log,
+            self.scope,
+            self.transport,
+            self.flow,
+            self.mailbox,
+            self.server_state.default_headers,
+            expect_continue=self.expect_100_continue,
+            keep_alive=persistent,
+            on_response=self.on_response_complete,
+        )
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Starts what answers a request: a task for the application, or a write."""
+        if isinstance(cycle, WriteCycle):
+            cycle.start()
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Takes a piece of the body; what was answered already is dropped."""
         self._silent = 0
-        super().on_body(body)
+        if not isinstance(self.cycle, WriteCycle):
+            super().on_body(body)
+        elif not self.cycle.response_complete:
+            self.cycle.take(body)
         if self.cycle.response_complete and self._bytes > DRAIN_BYTES:
             self.transport.abort()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._enter(Phase.ANSWER)
-        super().on_message_complete()
+        if isinstance(self.cycle, WriteCycle):
+            self.cycle.complete()
+        else:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Ends a connection whose client was told not to send the body that it announced."""
+        """Ends a connection whose client was told not to send the body that it announced.
+
+        Otherwise the next request's turn comes, or the connection is idle until the sweep
+        (uvicorn's own timer for that costs as much as parsing a head).
+        """
         if self._phase is Phase.BODY and self.expect_100_continue and not self._bytes:
             self.transport.close()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._phase is Phase.ANSWER:
+            self._enter(Phase.IDLE)
 
     def pause_writing(self) -> None:
         """The client does not read."""
@@ -142,6 +212,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self._phase is Phase.OPEN and waited > self.limits.header_seconds:
             self.meters.slow_connections += 1
+            self.transport.close()
+        elif self._phase is Phase.IDLE and waited > self.limits.keep_alive_seconds:
             self.transport.close()
         elif self._phase is Phase.HEAD and waited > self.limits.header_seconds:
             self._too_slow("the head of the request did not arrive in time")
@@ -193,9 +265,6 @@ def _raw(error: MunimentError) -> bytes:
     return STATUS_LINE[error.status] + "".join(lines).encode() + b"\r\n" + body
 
 
-def bounded(
-    limits: Limits, meters: Meters, monotonic: Callable[[], float]
-) -> type[BoundedProtocol]:
-    """Returns the protocol class of a server with these bounds."""
-    members = {"limits": limits, "meters": meters, "monotonic": staticmethod(monotonic)}
-    return type("Bounded", (BoundedProtocol,), members)
+def bounded(context: Context) -> type[BoundedProtocol]:
+    """Returns the protocol class of a server; whoever starts it sets its `mailbox`."""
+    return type("Bounded", (BoundedProtocol,), {"context": context})

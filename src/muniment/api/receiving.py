@@ -37,12 +37,20 @@ def declared_length(scope: Scope) -> int | None:
     return int(length)
 
 
+def check_size(size: int, limit: int) -> None:
+    """Raises TooLarge for a body over the limit."""
+    if size > limit:
+        raise TooLarge(
+            f"a body has at most {limit:,} bytes as it is sent",
+            advice="send it in several requests",
+        )
+
+
 async def read_body(scope: Scope, receive: Receive, limit: int, hold: Hold) -> bytes:
     """Returns the body; `hold` grows with it. Raises TooLarge, Overloaded, ClientGone."""
     length = declared_length(scope)
     if length is not None:
-        if length > limit:
-            raise _too_large(limit)
+        check_size(length, limit)
         hold.grow_to(length)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
@@ -63,12 +71,5 @@ async def read_body(scope: Scope, receive: Receive, limit: int, hold: Hold) -> b
 
 
 def _account(total: int, limit: int, hold: Hold) -> None:
-    if total > limit:
-        raise _too_large(limit)
+    check_size(total, limit)
     hold.grow_to(total)
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"a body has at most {limit:,} bytes as it is sent", advice="send it in several requests"
-    )

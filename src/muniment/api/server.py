@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from muniment.api.context import Context
 from muniment.api.protocol import BoundedProtocol, bounded
 from muniment.errors import SettingsError
+from muniment.receive.mailbox import Mailbox
 
 SWEEP_SECONDS = 1.0
 HANDSHAKE_SECONDS = 10.0
@@ -34,7 +35,7 @@ class HttpServer(uvicorn.Server):
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=bounded(context.limits, context.meters, context.clock.monotonic),
+            http=bounded(context),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -60,7 +61,9 @@ class HttpServer(uvicorn.Server):
             )
 
         await self.lifespan.startup()
-        server = await asyncio.get_running_loop().create_server(
+        loop = asyncio.get_running_loop()
+        protocol.mailbox = Mailbox(loop)  # type: ignore[attr-defined]
+        server = await loop.create_server(
             connect,
             sock=self._listener,
             ssl=self._tls,

@@ -1,37 +1,32 @@
-"""Writing: one request is one batch, answered once it is durable."""
+"""Writing: one request is one batch, answered once it is durable.
+
+This is the path that every entry takes, so it goes from the protocol to the shard and back with
+callbacks alone; `WriteCycle` (write_cycle.py) is the HTTP around it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
-from functools import partial
+from dataclasses import dataclass
 from itertools import count
 from urllib.parse import parse_qs
 from zlib import crc32
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from muniment.access import Caller
 from muniment.access import Scope as Right
 from muniment.api import bodies
 from muniment.api.bodies import Coding, Media
 from muniment.api.budget import Hold
-from muniment.api.context import Context, context_of
+from muniment.api.context import Context
 from muniment.api.ports import Shard
-from muniment.api.problems import ClientGone, defect_response, problem_response
-from muniment.api.receiving import header, read_body
+from muniment.api.receiving import header
 from muniment.clock import rfc3339
-from muniment.errors import InputError, MunimentError
-from muniment.kernel import Chunk
+from muniment.errors import InputError
 from muniment.log import Acknowledgement, Batch
-from muniment.receive.durable import durable
-
-INLINE_BYTES = 32 << 10
-"""Bodies up to this are packed on the event loop: a hop to a thread would cost more."""
+from muniment.log.writer import Done
 
 MAX_KEY_BYTES = 128
 
@@ -40,38 +35,9 @@ _AS = re.compile(rb"as=([a-z0-9._-]{1,64})")
 _SOURCE = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_BYTES}}}", re.ASCII)
 _turn = count()
-_logger = logging.getLogger(__name__)
 
 
-class WritePath:
-    """ASGI middleware that takes writes by itself and leaves all else to the application.
-
-    FastAPI documents the route like any other; what it does for parameters, models and telemetry
-    on each request is left out here, for this is the path that every entry takes.
-    """
-
-    def __init__(self, app: ASGIApp, context: Context) -> None:
-        self._app, self._context = app, context
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a write, or passes the request on."""
-        found = _PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if found is None:
-            await self._app(scope, receive, send)
-            return
-        try:
-            response = await append_entries(self._context, found[1], scope, receive)
-        except MunimentError as error:
-            response = problem_response(error)
-        except ClientGone:
-            return
-        except Exception:
-            _logger.exception("a defect on the write path")
-            response = defect_response()
-        await response(scope, receive, send)
-
-
-async def append(request: Request) -> Response:
+async def append() -> None:
     """Appends the entries of the body, all or none, and answers once they are durable.
 
     `text/plain` is one entry a line: the bytes between newlines as they are, an empty line
@@ -83,41 +49,49 @@ async def append(request: Request) -> Response:
     With an `Idempotency-Key`, a repetition of the same entries gets the first answer and adds
     nothing; the same key for other entries is a conflict (409).
     """
-    log: str = request.path_params["log"]
-    return await append_entries(context_of(request), log, request.scope, request.receive)
+    raise NotImplementedError("the protocol answers writes; this route only documents them")
 
 
-async def append_entries(context: Context, log: str, scope: Scope, receive: Receive) -> Response:
-    """Does what `append` says. Raises MunimentError or ClientGone."""
-    caller: Caller = scope["state"]["caller"]
-    caller.require(Right.WRITE)
-    shards = context.shards(log)
-    media = Media.of(header(scope, b"content-type"))
-    coding = Coding.of(header(scope, b"content-encoding"))
-    source = _source(scope["query_string"]) or media.source
-    key = _key(scope)
-    receipt = _receipt_header(context, scope, caller, source, key)
-    id_ = None if key is None else f"{caller.name} {key}"
-    with Hold(context.budget) as hold:
-        body = await read_body(scope, receive, context.limits.body, hold)
-        unpack = partial(_pack, coding, media, body, receipt, context.limits.decompressed, hold)
-        if coding is Coding.IDENTITY and len(body) <= INLINE_BYTES:
-            chunks = unpack()
-        else:
-            chunks = await asyncio.get_running_loop().run_in_executor(context.workers, unpack)
-        del body, unpack
-        batch = Batch(chunks, id_)
+def log_of(path: str) -> str | None:
+    """Returns the log that a POST to this path writes to; None where it is another path."""
+    found = _PATH.fullmatch(path)
+    return None if found is None else found[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write whose head was found good: what to do with the body, and for which shard."""
+
+    context: Context
+    shards: dict[str, Shard]
+    media: Media
+    coding: Coding
+    receipt: bytes
+    id: str | None
+
+    @classmethod
+    def of(cls, context: Context, log: str, scope: Scope, caller: Caller) -> Write:
+        """Reads the head of a request. Raises MunimentError."""
+        caller.require(Right.WRITE)
+        shards = context.shards(log)
+        media = Media.of(header(scope, b"content-type"))
+        coding = Coding.of(header(scope, b"content-encoding"))
+        source = _source(scope["query_string"]) or media.source
+        key = _key(scope)
+        receipt = _receipt_header(context, scope, caller, source, key)
+        return cls(context, shards, media, coding, receipt, key and f"{caller.name} {key}")
+
+    def submit(self, body: bytes, hold: Hold, done: Done) -> None:
+        """Packs the body and queues it; `done` is called on the shard's thread.
+
+        Raises MunimentError where the body or the log does not allow it.
+        """
+        raw = bodies.decode(self.coding, body, self.context.limits.decompressed, hold)
+        chunks = bodies.pack(self.media, raw, self.receipt, hold)
+        del raw
+        batch = Batch(chunks, self.id)
         hold.shrink_to(batch.size)
-        acknowledgement = await durable(_choose(shards, id_).submit(batch))
-    context.meters.entries += 0 if acknowledgement.replayed else acknowledgement.count
-    context.meters.replayed += acknowledgement.replayed
-    return _created(acknowledgement)
-
-
-def _pack(
-    coding: Coding, media: Media, body: bytes, header: bytes, limit: int, hold: Hold
-) -> list[Chunk]:
-    return bodies.pack(media, bodies.decode(coding, body, limit, hold), header, hold)
+        _choose(self.shards, self.id).offer(batch, done)
 
 
 def _source(query: bytes) -> str:
@@ -183,7 +157,8 @@ def _choose(shards: dict[str, Shard], id_: str | None) -> Shard:
     return shards[names[first % len(names)]]
 
 
-def _created(acknowledgement: Acknowledgement) -> Response:
+def created(acknowledgement: Acknowledgement) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Returns the headers and the body of the answer to a write."""
     answer = {
         "log": acknowledgement.log,
         "shard": acknowledgement.shard,
@@ -193,7 +168,10 @@ def _created(acknowledgement: Acknowledgement) -> Response:
         "receipt": acknowledgement.receipt,
     }
     place = f"/api/v1/logs/{acknowledgement.log}/shards/{acknowledgement.shard}/entries"
-    headers = {"location": f"{place}/{acknowledgement.first}"}
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"location", f"{place}/{acknowledgement.first}".encode()),
+    ]
     if acknowledgement.replayed:
-        headers["idempotency-replayed"] = "true"
-    return Response(orjson.dumps(answer), 201, headers, "application/json")
+        headers.append((b"idempotency-replayed", b"true"))
+    return headers, orjson.dumps(answer)

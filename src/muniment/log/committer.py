@@ -96,6 +96,7 @@ class Committer:
                     ends=number == len(groups),
                     ids=ids,
                     signature=signature,
+                    compressed=chunk.compressed,
                 ).encode()
                 places.append((size, offset))
                 size += chunk.count

@@ -22,7 +22,7 @@ from muniment.log.proof_file import ProofFile
 from muniment.log.reader import ShardReader
 from muniment.log.recovery import cut_files, cut_record, open_tail
 from muniment.log.tail import SegmentLimits
-from muniment.log.writer import Health, Writer, WriterMetrics
+from muniment.log.writer import Done, Health, Writer, WriterMetrics
 
 VERIFIER = "verifier"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
@@ -108,6 +108,10 @@ class Shard:
             self.submit(Batch(chunks, id_)).result()
             disk.remove(path)
             disk.sync_directory(directory)
+
+    def offer(self, batch: Batch, done: Done) -> None:
+        """Queues a batch; see Writer.offer."""
+        self._writer.offer(batch, done)
 
     def submit(self, batch: Batch) -> Future[Acknowledgement]:
         """Queues a batch; see Writer.submit."""

@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from threading import Condition, Thread
 
 from muniment import kernel
@@ -57,10 +57,19 @@ class WriterMetrics:
     sync_seconds: float = 0.0
 
 
+Done = Callable[[Acknowledgement | MunimentError], None]
+"""Takes the answer to a batch, on the writer's thread: it must be quick and must not raise."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     batch: Batch
-    future: Future[Acknowledgement] = field(default_factory=Future)
+    done: Done
+    answered: bool = False
+
+    def answer(self, result: Acknowledgement | MunimentError) -> None:
+        self.answered = True
+        self.done(result)
 
 
 class Writer:
@@ -95,7 +104,21 @@ class Writer:
         self._thread.start()
 
     def submit(self, batch: Batch) -> Future[Acknowledgement]:
-        """Queues a batch; the future tells when it is durable, or why it is not in the log.
+        """Offers a batch to the log; the future is what `done` of `offer` would be told."""
+        future: Future[Acknowledgement] = Future()
+        future.set_running_or_notify_cancel()  # it cannot be cancelled
+
+        def done(result: Acknowledgement | MunimentError) -> None:
+            if isinstance(result, MunimentError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self.offer(batch, done)
+        return future
+
+    def offer(self, batch: Batch, done: Done) -> None:
+        """Queues a batch; `done` is told that it is durable, or why it is not in the log.
 
         Raises InputError for an empty batch or an id that is too long, Overloaded when the queue
         is full, StorageFailing while the disk refuses.
@@ -104,7 +127,7 @@ class Writer:
             raise InputError("there is no entry in the batch")
         if batch.id is not None and len(batch.id.encode()) > MAX_ID_BYTES:
             raise InputError(f"an idempotency id has at most {MAX_ID_BYTES} bytes")
-        waiting = _Waiting(batch)
+        waiting = _Waiting(batch, done)
         with self._changed:
             if self._closing:
                 raise Unavailable("the log is closing")
@@ -114,11 +137,9 @@ class Writer:
             if self._queue and self._queued + batch.size > self._bound:
                 self.metrics.refused += 1
                 raise Overloaded(f"{self._queued:,} bytes wait for the disk")
-            waiting.future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
             self._queue.append(waiting)
             self._queued += batch.size
             self._changed.notify_all()
-        return waiting.future
 
     def wait_published(self, size: int, timeout: float) -> bool:
         """Waits until a published checkpoint covers `size` entries; says whether one does."""
@@ -185,7 +206,7 @@ class Writer:
             except StorageFailing as error:
                 self._fail(error.detail)
                 for waiting in group:
-                    waiting.future.set_exception(StorageFailing(error.detail, retry_after=2))
+                    waiting.answer(StorageFailing(error.detail, retry_after=2))
                 return
             self._count(batches, self._clock.monotonic() - started)
             self._reader.advance(self._committer.tail.size)
@@ -223,7 +244,7 @@ class Writer:
             batch = waiting.batch
             if batch.id is not None:
                 self._ids.add(BatchId(batch.id, first, batch.count))
-            waiting.future.set_result(self._acknowledgement(first, batch.count, receipt))
+            waiting.answer(self._acknowledgement(first, batch.count, receipt))
             first += batch.count
 
     def _acknowledgement(self, first: int, count: int, receipt: str) -> Acknowledgement:
@@ -243,12 +264,12 @@ class Writer:
             answer = self._acknowledgement(
                 known.first, known.count, self._committer.sign(size, root)
             )
-            waiting.future.set_result(replace(answer, replayed=True))
+            waiting.answer(replace(answer, replayed=True))
         except MunimentError as error:
-            waiting.future.set_exception(error)
+            waiting.answer(error)
         except OSError as error:
             reason = f"the first answer cannot be read: {error.strerror or error}"
-            waiting.future.set_exception(StorageFailing(reason, retry_after=2))
+            waiting.answer(StorageFailing(reason, retry_after=2))
 
     def _same(self, batch: Batch, known: BatchId) -> bool:
         """Whether the entries of a batch are those in the log, apart from the receipt headers."""
@@ -306,10 +327,10 @@ class Writer:
 
     def _refuse_queue(self, group: Sequence[_Waiting] = ()) -> None:
         with self._changed:
-            refused = [waiting for waiting in group if not waiting.future.done()]
+            refused = [waiting for waiting in group if not waiting.answered]
             refused += self._queue
             self._queue.clear()
             self._queued = 0
         reason = self.health.reason or "the log is closed"
         for waiting in refused:
-            waiting.future.set_exception(StorageFailing(reason, retry_after=2))
+            waiting.answer(StorageFailing(reason, retry_after=2))

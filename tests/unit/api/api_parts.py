@@ -6,7 +6,6 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from muniment.access import Guard, Scope, Tokens
 from muniment.api import Context, Limits
 from muniment.api.server import HttpServer
 from muniment.errors import MunimentError
-from muniment.log import Acknowledgement, Batch, Health, Shard
+from muniment.log import Batch, Health, Shard
 from muniment.log.note import Signer
+from muniment.log.writer import Done
 
 NAME = "5f0c1a9e"
 
@@ -74,10 +74,10 @@ class FailingShard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shard, name)
 
-    def submit(self, batch: Batch) -> Future[Acknowledgement]:
+    def offer(self, batch: Batch, done: Done) -> None:
         if self.refusal is not None:
             raise self.refusal
-        return self._shard.submit(batch)
+        self._shard.offer(batch, done)
 
 
 def open_shard(directory: Path, log: str = "default") -> Shard:

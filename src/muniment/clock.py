@@ -29,5 +29,6 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """Returns a time as RFC 3339 in UTC with microseconds: 2026-11-21T10:00:00.000000Z."""
-    plain = moment.astimezone(UTC).replace(tzinfo=None)
-    return plain.isoformat(timespec="microseconds") + "Z"  # four times as fast as strftime
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"

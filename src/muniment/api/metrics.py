@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from muniment import kernel
 from muniment.api.context import Context
 from muniment.receive.port import Count
 
@@ -17,7 +18,7 @@ PROC = Path("/proc/self")
 
 
 class NodeCollector(Collector):
-    """Shards, HTTP, receivers and the process, as metric families."""
+    """Shards, HTTP, receivers, the kernel and the process, as metric families."""
 
     def __init__(self, context: Context, counts: Sequence[Count]) -> None:
         self._context, self._counts = context, counts
@@ -27,6 +28,7 @@ class NodeCollector(Collector):
         yield from self._shards()
         yield from self._http()
         yield from self._receivers()
+        yield _kernel()
         yield from _process()
 
     def _shards(self) -> Iterator[Metric]:
@@ -96,6 +98,12 @@ _WRITER = {
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, text, value)
+
+
+def _kernel() -> Metric:
+    family = GaugeMetricFamily("muniment_kernel_info", "The kernel that runs.", labels=["kernel"])
+    family.add_metric([kernel.ACTIVE], 1)
+    return family
 
 
 def _process() -> Iterator[Metric]:

@@ -19,7 +19,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from muniment.api.context import Context
 from muniment.api.problems import MEDIA_TYPE, HeadTooLarge, TooSlow, headers_for, problem
-from muniment.api.write import log_of
+from muniment.api.repeated_head import RepeatedHead
+from muniment.api.write import Head, log_of
 from muniment.api.write_cycle import WriteCycle
 from muniment.errors import InputError, MunimentError, Overloaded
 from muniment.receive.mailbox import Mailbox
@@ -67,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._silent = 0
         self._deaf_since: float | None = None
         self._refused = False
+        self._repeated: RepeatedHead | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, or refuses it when there are too many."""
@@ -85,9 +87,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feeds the parser, and counts what it swallows without a word."""
         if self._refused:
             return
+        between = self._phase in (Phase.OPEN, Phase.IDLE)
+        if between and self._repeated is not None:
+            body = self._repeated.body(data)
+            if body is not None:
+                self._write_again(self._repeated.head, body)
+                return
         self._bytes += len(data)
         self._silent += len(data)
         super().data_received(data)
+        if between and isinstance(self.cycle, WriteCycle) and not self.cycle.more_body:
+            self._repeated = RepeatedHead.of(data, self.cycle.head)
         if self._phase not in _ANSWERED and self._silent > MAX_SILENT_BYTES:
             self._refuse(HeadTooLarge(f"more than {MAX_HEAD_BYTES:,} bytes of headers"))
 
@@ -101,41 +111,43 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole; the body begins."""
         self._enter(Phase.BODY)
-        log = self._written_log()
-        if log is None:
+        head = self._write_head()
+        if head is None:
             super().on_headers_complete()
             return
-        before, self.cycle = self.cycle, self._write_cycle(log)
+        lengths = [int(value) for name, value in self.headers if name == b"content-length"]
+        before = self.cycle
+        self.cycle = WriteCycle(
+            self,
+            head,
+            lengths[0] if lengths else None,
+            expect_continue=self.expect_100_continue,
+            keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive(),
+        )
         if before is None or before.response_complete:
             self.cycle.start()
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _written_log(self) -> str | None:
-        """Returns the log that this request writes to; None where it is another request."""
+    def _write_head(self) -> Head | None:
+        """Returns the head of this request where it is a write."""
         if self.parser.get_method() != b"POST":
             return None
         url = httptools.parse_url(self.url)
-        path = unquote(url.path.decode("ascii"))
-        scope = self.scope
-        scope["method"], scope["path"], scope["query_string"] = "POST", path, url.query or b""
-        return log_of(path)
+        log = log_of(unquote(url.path.decode("ascii")))
+        if log is None:
+            return None
+        scope = {**self.scope, "method": "POST", "query_string": url.query or b""}
+        return Head(self.context, log, scope)
 
-    def _write_cycle(self, log: str) -> WriteCycle:
-        persistent = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        return WriteCycle(
-            self.context,
-            log,
-            self.scope,
-            self.transport,
-            self.flow,
-            self.mailbox,
-            self.server_state.default_headers,
-            expect_continue=self.expect_100_continue,
-            keep_alive=persistent,
-            on_response=self.on_response_complete,
-        )
+    def _write_again(self, head: Head, body: bytes) -> None:
+        """Takes a whole write whose head has been parsed before."""
+        self._enter(Phase.ANSWER)
+        self.cycle = WriteCycle(self, head, len(body))
+        self.cycle.take(body)
+        self.cycle.complete()
+        self.cycle.start()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Starts what answers a request: a task for the application, or a write."""

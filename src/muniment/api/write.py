@@ -21,6 +21,7 @@ from muniment.api import bodies
 from muniment.api.bodies import Coding, Media
 from muniment.api.budget import Hold
 from muniment.api.context import Context
+from muniment.api.gate import call_of
 from muniment.api.ports import Shard
 from muniment.api.receiving import header
 from muniment.clock import rfc3339
@@ -60,13 +61,16 @@ def log_of(path: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write whose head was found good: what to do with the body, and for which shard."""
+    """A write whose head was found good: what to do with the body, and for which shard.
+
+    `origin` is the receipt header after the time.
+    """
 
     context: Context
     shards: dict[str, Shard]
     media: Media
     coding: Coding
-    receipt: bytes
+    origin: bytes
     id: str | None
 
     @classmethod
@@ -78,20 +82,41 @@ class Write:
         coding = Coding.of(header(scope, b"content-encoding"))
         source = _source(scope["query_string"]) or media.source
         key = _key(scope)
-        receipt = _receipt_header(context, scope, caller, source, key)
-        return cls(context, shards, media, coding, receipt, key and f"{caller.name} {key}")
+        origin = _origin(context.node, scope.get("client"), caller, source, key)
+        return cls(context, shards, media, coding, origin, key and f"{caller.name} {key}")
 
     def submit(self, body: bytes, hold: Hold, done: Done) -> None:
         """Packs the body and queues it; `done` is called on the shard's thread.
 
         Raises MunimentError where the body or the log does not allow it.
         """
+        receipt = b'{"at":"%b",%b' % (rfc3339(self.context.clock.now()).encode(), self.origin)
         raw = bodies.decode(self.coding, body, self.context.limits.decompressed, hold)
-        chunks = bodies.pack(self.media, raw, self.receipt, hold)
+        chunks = bodies.pack(self.media, raw, receipt, hold)
         del raw
         batch = Batch(chunks, self.id)
         hold.shrink_to(batch.size)
         _choose(self.shards, self.id).offer(batch, done)
+
+
+class Head:
+    """The head of a write, apart from its Content-Length; it can serve many requests.
+
+    What was made of it is kept, but who calls is decided anew for each request.
+    """
+
+    def __init__(self, context: Context, log: str, scope: Scope) -> None:
+        self.chunked = header(scope, b"transfer-encoding") is not None
+        self._context, self._log, self._scope = context, log, scope
+        self._call = call_of(scope)
+        self._last: tuple[Caller, Write] | None = None
+
+    def write(self) -> Write:
+        """Returns what is to be done. Raises MunimentError where the call is not admitted."""
+        caller = self._context.guard.admit(self._call)
+        if self._last is None or self._last[0] != caller:
+            self._last = caller, Write.of(self._context, self._log, self._scope, caller)
+        return self._last[1]
 
 
 def _source(query: bytes) -> str:
@@ -128,20 +153,19 @@ def _key(scope: Scope) -> str | None:
     return key
 
 
-def _receipt_header(
-    context: Context, scope: Scope, caller: Caller, source: str, key: str | None
+def _origin(
+    node: str, peer: tuple[str, int] | None, caller: Caller, source: str, key: str | None
 ) -> bytes:
-    """The first line of each entry of this request: when, where and from whom it came."""
-    fields = {"at": rfc3339(context.clock.now()), "node": context.node, "via": "http"}
-    peer = scope.get("client")
+    """The first line of each entry of a request from where it came on; its time stands before."""
+    fields = {"node": node, "via": "http"}
     if peer:
-        host, port = peer[0], peer[1]
+        host, port = peer
         fields["peer"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     fields["from"] = caller.name
     fields["as"] = source
     if key is not None:
         fields["id"] = key
-    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)[1:]
 
 
 def _choose(shards: dict[str, Shard], id_: str | None) -> Shard:
@@ -157,21 +181,21 @@ def _choose(shards: dict[str, Shard], id_: str | None) -> Shard:
     return shards[names[first % len(names)]]
 
 
-def created(acknowledgement: Acknowledgement) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Returns the headers and the body of the answer to a write."""
+def created(acknowledgement: Acknowledgement) -> tuple[bytes, bytes]:
+    """Returns the header lines and the body of the answer to a write."""
+    log, shard, first = acknowledgement.log, acknowledgement.shard, acknowledgement.first
     answer = {
-        "log": acknowledgement.log,
-        "shard": acknowledgement.shard,
-        "first": acknowledgement.first,
+        "log": log,
+        "shard": shard,
+        "first": first,
         "count": acknowledgement.count,
         "durability": acknowledgement.durability,
         "receipt": acknowledgement.receipt,
     }
-    place = f"/api/v1/logs/{acknowledgement.log}/shards/{acknowledgement.shard}/entries"
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"location", f"{place}/{acknowledgement.first}".encode()),
-    ]
+    lines = (
+        "content-type: application/json\r\n"
+        f"location: /api/v1/logs/{log}/shards/{shard}/entries/{first}\r\n"
+    )
     if acknowledgement.replayed:
-        headers.append((b"idempotency-replayed", b"true"))
-    return headers, orjson.dumps(answer)
+        lines += "idempotency-replayed: true\r\n"
+    return lines.encode(), orjson.dumps(answer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from muniment.kernel import Chunk
 from muniment.log.frame import BatchId
@@ -12,22 +13,18 @@ from muniment.log.frame import BatchId
 DURABILITY_LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
 class Batch:
     """Entries that are taken all or not at all; `id` makes a repetition harmless."""
 
-    chunks: Sequence[Chunk]
-    id: str | None = None
-    count: int = field(init=False)
-    size: int = field(init=False)
+    __slots__ = ("chunks", "count", "id", "size")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "count", sum(chunk.count for chunk in self.chunks))
-        object.__setattr__(self, "size", sum(len(chunk.payload) for chunk in self.chunks))
+    def __init__(self, chunks: Sequence[Chunk], id: str | None = None) -> None:  # noqa: A002
+        self.chunks, self.id = chunks, id
+        self.count = sum([chunk.count for chunk in chunks])
+        self.size = sum([len(chunk.payload) for chunk in chunks])
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(msgspec.Struct, frozen=True):
     """Entries `first` to `first + count - 1` are durable; `receipt` is the signed checkpoint.
 
     `replayed` says that the batch had been taken before, and this is the first answer again.

@@ -8,11 +8,14 @@ the writer tries once a second to become able to write again.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from threading import Condition, Thread
+
+from msgspec import structs
 
 from muniment import kernel
 from muniment.clock import Clock, rfc3339
@@ -31,6 +34,9 @@ from muniment.log.reader import ShardReader
 
 GROUP_BYTES = 8 << 20
 GROUP_BATCHES = 4096
+GATHER_SECONDS = 0.001
+"""How long a commit waits for batches where the one before it had more than twice as many."""
+
 PUBLISH_EVERY = 1.0
 
 _logger = logging.getLogger(__name__)
@@ -95,6 +101,7 @@ class Writer:
         self._queued, self._bound = 0, queue_bytes
         self._changed = Condition()
         self._closing = False
+        self._last = 0
         self._published = committer.published_size
         self._publish_at = clock.monotonic()
         self._thread = Thread(target=self._run, name=f"writer {log}/{shard}", daemon=True)
@@ -177,6 +184,9 @@ class Writer:
         with self._changed:
             if not self._queue and not self._closing:
                 self._changed.wait(self._idle_seconds())
+        if 0 < len(self._queue) < self._last // 2:
+            time.sleep(GATHER_SECONDS)  # fewer, larger commits: each costs a sync and a signature
+        with self._changed:
             group: list[_Waiting] = []
             size = 0
             while self._queue and len(group) < GROUP_BATCHES and self.health.ok:
@@ -186,6 +196,8 @@ class Writer:
                 size += waiting.batch.size
                 group.append(waiting)
             self._queued -= size
+            if group:
+                self._last = len(group)
             return group
 
     def _idle_seconds(self) -> float | None:
@@ -264,7 +276,7 @@ class Writer:
             answer = self._acknowledgement(
                 known.first, known.count, self._committer.sign(size, root)
             )
-            waiting.answer(replace(answer, replayed=True))
+            waiting.answer(structs.replace(answer, replayed=True))
         except MunimentError as error:
             waiting.answer(error)
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import resource
 import sys
@@ -13,10 +12,9 @@ from typing import Any
 import click
 import uvloop
 
+from muniment.memory import keep_large_buffers
 from muniment.node import Node
 from muniment.settings import Settings, load
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 @click.command()
@@ -75,16 +73,8 @@ def _show_token(token: str) -> None:
 
 
 def _prepare_process() -> None:
-    """Takes the file descriptors that the system allows, and tunes malloc for large buffers.
-
-    By default malloc gives buffers of a megabyte back to the system after each request, and gets
-    them again with about 500 page faults each.
-    """
+    """Takes the file descriptors that the system allows, and tunes malloc."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 4 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 32 << 20)
-        mallopt(_M_ARENA_MAX, 2)
+    keep_large_buffers()

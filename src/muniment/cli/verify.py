@@ -18,10 +18,12 @@ from muniment.cli.terminal import progress_bar
 from muniment.errors import EvidenceError
 from muniment.log.note import Verifier
 from muniment.log.report import Finding
+from muniment.memory import keep_large_buffers
 from muniment.trust.remembered import read_trust
 
 if TYPE_CHECKING:
-    from muniment.log.report import Report
+    from muniment.memory import keep_large_buffers
+from muniment.log.report import Report
 
 
 @click.command()
@@ -68,6 +70,7 @@ def verify(
     Exit code 0: intact. 1: tampered with or lossy; each finding names its place. 2: it could not
     be looked at.
     """
+    keep_large_buffers()
     notes = [note for path in trust for note in read_trust(path)]
     try:
         report = _report(target, notes, given_keys(keys), jobs, as_json, token, ca)

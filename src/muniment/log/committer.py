@@ -102,7 +102,7 @@ class Committer:
                 size += chunk.count
                 offset += len(frame)
                 data.append(frame)
-            self._append(file, b"".join(data))
+            self._append(file, *data)
         except OSError as error:
             raise self._failed(error) from error
         tail.size, tail.frontier = size, frontier
@@ -182,11 +182,12 @@ class Committer:
             self._close_file()
             self.tail.tiles.close()
 
-    def _append(self, file: AppendFile, data: bytes) -> None:
-        self._wanted = len(data)
-        file.write(data)
+    def _append(self, file: AppendFile, *frames: bytes) -> None:
+        self._wanted = sum(map(len, frames))
+        for frame in frames:
+            file.write(frame)
         file.sync()
-        self.tail.offset += len(data)
+        self.tail.offset += self._wanted
 
     def _ready(self, now: float) -> AppendFile:
         """Returns the open segment, mended, rolled or begun where it must be."""

@@ -142,8 +142,10 @@ def _check_segments(
     if live and paths:
         limits[-1] = _whole_frames(disk, paths[-1])
     work = [(disk, path, verifier, sizes, limit) for path, limit in zip(paths, limits, strict=True)]
-    if jobs == 1 or len(paths) < 2:
-        yield from (check_segment(*arguments) for arguments in work)
+    native = kernel.ACTIVE == "native"  # its hashing runs beside other threads, Python's does not
+    if native or jobs == 1 or len(paths) < 2:
+        threads = jobs if native else 1
+        yield from (check_segment(*arguments, threads=threads) for arguments in work)
         return
     from joblib import Parallel, delayed
 

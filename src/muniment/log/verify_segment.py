@@ -1,13 +1,16 @@
 """Verification of one segment: every byte is read, every hash recomputed.
 
 A segment can be verified alone, in any order and in parallel, because its header holds the tree's
-frontier; that the headers agree with the segments before them is checked by `verify`.
+frontier; that the headers agree with the segments before them is checked by `verify`. Within a
+segment, frames are read, unpacked and hashed ahead by threads; only the tree needs their order.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -29,6 +32,7 @@ from muniment.log.segment import (
     segment_first,
     walk,
 )
+from muniment.log.tiles import HASH
 
 
 @dataclass(slots=True)
@@ -54,17 +58,26 @@ class SegmentCheck:
 
 
 def check_segment(
-    disk: Disk, path: Path, verifier: Verifier, sizes: Sequence[int] = (), limit: int | None = None
+    disk: Disk,
+    path: Path,
+    verifier: Verifier,
+    sizes: Sequence[int] = (),
+    limit: int | None = None,
+    threads: int = 1,
 ) -> SegmentCheck:
     """Reads and recomputes a whole segment; `limit` bounds the bytes of one being written."""
     check = SegmentCheck(path)
     try:
-        _Scan(disk, check, verifier, sizes).run(limit)
+        _Scan(disk, check, verifier, sizes).run(limit, threads)
     except Corrupt as error:
         check.finding = Finding.of(error)
     except OSError as error:
         check.finding = Finding(str(path), f"cannot be read: {error.strerror or error}")
     return check
+
+
+_Loaded = tuple[Place, Frame, bytes]
+"""A frame, where it stands, and the leaf hashes of its entries."""
 
 
 class _Scan:
@@ -81,19 +94,19 @@ class _Scan:
         self._places: list[tuple[int, int]] = []
         self._in_group = False
 
-    def run(self, limit: int | None) -> None:
+    def run(self, limit: int | None, threads: int) -> None:
         check = self._check
         self._read_header()
         end = self._disk.size(self._path)
         end = end if limit is None else min(end, limit)
         offset = self._header.length
-        for place in walk(self._disk, self._path, offset, end):
-            frame = read_frame(self._disk, self._path, place)
+        places = walk(self._disk, self._path, offset, end)
+        for place, frame, leaves in _ahead(self._load, places, threads):
             self._check_group(place)
             if frame.first != check.size:
                 self._wrong(place.offset, f"entry {check.size}", f"entry {frame.first}")
             if frame.kind is Kind.ENTRIES:
-                self._read_entries(place, frame)
+                self._read_entries(place, frame, leaves)
             elif frame.kind is Kind.CHECKPOINT:
                 self._read_checkpoint(place, frame)
             else:
@@ -102,6 +115,16 @@ class _Scan:
             check.length = offset
         if self._in_group:
             self._wrong(offset, "the rest of a group commit", "the end of the file")
+
+    def _load(self, place: Place) -> _Loaded:
+        """Reads a frame and hashes its entries: all that needs no frame before it."""
+        frame = read_frame(self._disk, self._path, place)
+        if frame.kind is not Kind.ENTRIES:
+            return place, frame, b""
+        try:
+            return place, frame, kernel.leaf_hashes(frame.payload)
+        except ValueError as error:
+            self._wrong(place.offset, "packed entries", str(error))
 
     def _read_header(self) -> None:
         check = self._check
@@ -122,20 +145,17 @@ class _Scan:
         if place.header.kind is not Kind.ENTRIES and (self._in_group or place.header.count):
             self._wrong(place.offset, "a frame that is a group of its own", "part of another")
 
-    def _read_entries(self, place: Place, frame: Frame) -> None:
+    def _read_entries(self, place: Place, frame: Frame, leaves: bytes) -> None:
         check = self._check
-        try:
-            entries = kernel.unpack(frame.payload)
-        except ValueError as error:
-            self._wrong(place.offset, "packed entries", str(error))
-        if len(entries) != frame.count or not entries:
-            self._wrong(place.offset, f"{frame.count} entries", f"{len(entries)}")
+        found = len(leaves) // HASH
+        if found != frame.count or not found:
+            self._wrong(place.offset, f"{frame.count} entries", f"{found}")
+        entries = kernel.unpack(frame.payload) if frame.ids else []
         for batch in frame.ids:
             self._check_id(place, frame, entries, batch)
-        leaves = kernel.leaf_hashes(frame.payload)
         for size in self._sizes:
             if frame.first < size < frame.first + frame.count:
-                part = leaves[: 32 * (size - frame.first)]
+                part = leaves[: HASH * (size - frame.first)]
                 self._note_root(size, kernel.extend(check.frontier, frame.first, part)[0])
         check.frontier, completed = kernel.extend(check.frontier, frame.first, leaves)
         self._check_root(place, frame)
@@ -185,6 +205,30 @@ class _Scan:
 
     def _wrong(self, offset: int, expected: str, found: str) -> NoReturn:
         raise Corrupt(str(self._path), offset, expected, found)
+
+
+def _ahead(
+    load: Callable[[Place], _Loaded], places: Iterable[Place], threads: int
+) -> Iterator[_Loaded]:
+    """Yields what `load` returns, in order; with several threads a few are loaded ahead."""
+    if threads == 1:
+        yield from map(load, places)
+        return
+    waiting: deque[Future[_Loaded]] = deque()
+    with ThreadPoolExecutor(threads, "verify") as pool:
+        try:
+            for place in places:
+                waiting.append(pool.submit(load, place))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+        except Corrupt as error:  # of the walk: what stands before it comes first
+            broken: Corrupt | None = error
+        else:
+            broken = None
+        while waiting:
+            yield waiting.popleft().result()
+    if broken is not None:
+        raise broken
 
 
 def _batch_id(entry: bytes) -> str | None:

@@ -158,6 +158,13 @@ class Overloaded(TryLater):
     title = "Too much at once"
 
 
+class IndexBehind(Overloaded):
+    """Entries come faster than the index can follow; later ones are taken again."""
+
+    slug = "index-behind"
+    title = "Search cannot keep up"
+
+
 class StorageFailing(TryLater):
     """The disk refuses writes or syncs; nothing of this request was acknowledged."""
 

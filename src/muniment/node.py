@@ -99,7 +99,7 @@ class Node:
         try:
             tls = self._tls()
             self._listener = bind(self.settings.listen, SOCK_STREAM)
-            self._receivers = self._make_receivers()
+            self._receivers = self._make_receivers(context)
             counts = [count for receiver in self._receivers for count in receiver.counts]
             server = HttpServer(build_app(context, counts), context, self._listener, tls)
             self._follow(query)
@@ -196,13 +196,17 @@ class Node:
                 query.advance(log, name, shard.size)
                 shard.on_commit.append(partial(query.advance, log, name))
 
-    def _make_receivers(self) -> list[Receiver]:
+    def _make_receivers(self, context: Context) -> list[Receiver]:
+        """Makes the syslog receivers. TCP senders can wait for the index; UDP would lose."""
         settings, clock = self.settings, self._clock
         if settings.syslog is None:
             return []
-        submit = next(iter(self._shards[settings.syslog_log].values())).submit
-        bound = int(settings.syslog_buffer)
-        udp, tcp = (Intake(submit, node=settings.node, bound=bound, clock=clock) for _ in range(2))
+        log = settings.syslog_log
+        submit = next(iter(self._shards[log].values())).submit
+        udp, tcp = (
+            Intake(way, node=settings.node, bound=int(settings.syslog_buffer), clock=clock)
+            for way in (submit, context.lag_bound.bounded(log, submit))
+        )
         stream, datagrams = bind_pair(settings.syslog)
         return [
             SyslogTcp(
@@ -233,6 +237,7 @@ class Node:
             body_rate=settings.min_body_rate,
             keep_alive_seconds=settings.keep_alive,
             tails=settings.max_tails,
+            index_lag=settings.max_index_lag,
         )
         return Context(
             settings.node,

@@ -32,8 +32,10 @@ from muniment.errors import SettingsError
 PREFIX = "MUNIMENT_"
 CONFIG_FILE = Path("muniment.toml")
 
-_OTHERS = frozenset({"MUNIMENT_TOKEN", "MUNIMENT_URL", "MUNIMENT_LOG", "MUNIMENT_CONFIG"})
-"""Variables that belong to the client commands, or name the file itself."""
+_OTHERS = frozenset(
+    {"MUNIMENT_TOKEN", "MUNIMENT_URL", "MUNIMENT_LOG", "MUNIMENT_CONFIG", "MUNIMENT_KERNEL"}
+)
+"""Variables that belong to the client commands or to every command, or name the file itself."""
 
 _KUBERNETES = re.compile(r"MUNIMENT_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?|\w+_SERVICE_\w+)")
 """What Kubernetes puts into each container beside a Service called `muniment`."""
@@ -156,6 +158,7 @@ class Settings(BaseSettings):
     min_body_rate: int = Field(1_024, ge=1)
     keep_alive: int = Field(75, ge=1, le=3_600)
     max_tails: int = Field(100, ge=1, le=10_000)
+    max_index_lag: int = Field(10_000_000, ge=0)
     queue: ByteSize = Field(ByteSize(64 * MIB), ge=MIB, le=4096 * MIB)
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from muniment.api.meters import Meters
 from muniment.api.ports import Logs, Query, Shard
 from muniment.clock import Clock, SystemClock
 from muniment.errors import UnknownLog, UnknownShard
+from muniment.receive.lag_bound import LagBound
 
 MIB = 1 << 20
 
@@ -31,6 +32,7 @@ class Limits:
     body_rate: int = 1_024
     keep_alive_seconds: int = 75
     tails: int = 100
+    index_lag: int = 10_000_000
 
 
 @dataclass(slots=True)
@@ -53,10 +55,12 @@ class Context:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     meters: Meters = field(default_factory=Meters)
     budget: Budget = field(init=False)
+    lag_bound: LagBound = field(init=False)
     workers: Executor = field(init=False)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.limits.bodies)
+        self.lag_bound = LagBound(self.query.lag, self.limits.index_lag)
         self.workers = ThreadPoolExecutor(2, thread_name_prefix="bodies")
 
     def shards(self, log: str) -> dict[str, Shard]:

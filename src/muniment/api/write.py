@@ -112,10 +112,11 @@ class Head:
         self._last: tuple[Caller, Write] | None = None
 
     def write(self) -> Write:
-        """Returns what is to be done. Raises MunimentError where the call is not admitted."""
+        """Returns what is to be done. Raises MunimentError where the call is not admitted now."""
         caller = self._context.guard.admit(self._call)
         if self._last is None or self._last[0] != caller:
             self._last = caller, Write.of(self._context, self._log, self._scope, caller)
+        self._context.lag_bound.check(self._log)
         return self._last[1]
 
 

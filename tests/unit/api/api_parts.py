@@ -27,6 +27,7 @@ class ScriptedQuery:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.error: MunimentError | None = None
+        self.behind: int | None = None
         self.pages: list[dict[str, Any]] = []
         self.grown = asyncio.Event()
 
@@ -58,6 +59,9 @@ class ScriptedQuery:
         if wait:
             await self.grown.wait()
         return {"rows": [], "after": {NAME: -1} | dict(after)}
+
+    def lag(self, log: str) -> int | None:
+        return self.behind
 
     async def status(self) -> dict[str, Any]:
         return self._answer("status", {"logs": {}, "resident_bytes": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable
 
 import httpx
@@ -255,3 +256,20 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(
         eventually(lambda: served.context.meters.slow_connections == 1)
         eventually(lambda: served.context.meters.tails == 0)
         assert served.context.meters.connections == 0
+
+
+def test_a_writer_that_does_not_read_its_answers_is_cut_off(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.api.protocol.WRITE_SECONDS", 0.5)
+    served = serve()
+    one = HEAD + b"Content-Length: 1\r\n\r\na"
+    with served.connect() as connection:
+        connection.settimeout(60)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20_000):
+                connection.sendall(one * 8)
+                time.sleep(0.004)
+        eventually(lambda: served.context.meters.connections == 0)
+    eventually(lambda: served.context.budget.held == 0)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from api_parts import NAME, FailingShard, Serve, Served, token
+from api_parts import NAME, FailingShard, ScriptedQuery, Serve, Served, token
 
 from muniment.access import Scope
 from muniment.api import Context
@@ -156,10 +156,10 @@ def test_a_request_that_is_refused_by_its_headers(
 
 
 @pytest.mark.parametrize(
-    "query", ["as=", "as=A", "as=a%20b", "as=" + "a" * 65, "as=a&as=b", "source=a", "as", "as=%00"]
+    "asked", ["as=", "as=A", "as=a%20b", "as=" + "a" * 65, "as=a&as=b", "source=a", "as", "as=%00"]
 )
-def test_a_source_that_is_none(client: httpx.Client, query: str) -> None:
-    problem(client.post(f"{ENTRIES}?{query}", content=b"x", headers=TEXT), 400, "bad-input")
+def test_a_source_that_is_none(client: httpx.Client, asked: str) -> None:
+    problem(client.post(f"{ENTRIES}?{asked}", content=b"x", headers=TEXT), 400, "bad-input")
 
 
 @pytest.mark.parametrize("log", ["unknown", "DEFAULT", "..%2Fdefault", "%00", "a" * 3_000])
@@ -210,6 +210,22 @@ def test_the_memory_of_all_bodies_is_bounded(serve: Serve) -> None:
         served.context.budget.give_back(1 << 20)
         assert client.post(ENTRIES, content=b"x", headers=TEXT).is_success
     assert served.context.budget.held == 0
+
+
+def test_a_log_whose_index_cannot_follow_says_when_to_come_again(
+    serve: Serve, query: ScriptedQuery, shard: FailingShard
+) -> None:
+    served = serve(index_lag=1_000)
+    with httpx.Client(base_url=served.url, trust_env=False) as client:
+        query.behind = 0
+        assert client.post(ENTRIES, content=b"x", headers=TEXT).is_success
+        query.behind = 1_001
+        answer = client.post(ENTRIES, content=b"x", headers=TEXT)
+        assert "1,001 entries behind" in str(problem(answer, 429, "index-behind")["detail"])
+        assert answer.headers["retry-after"] == "2"
+        query.behind = None  # damaged, or not there: that is no reason to refuse evidence
+        assert client.post(ENTRIES, content=b"x", headers=TEXT).is_success
+    assert shard.size == 2
 
 
 def test_many_writers_at_once_each_get_their_own_entries(

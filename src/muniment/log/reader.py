@@ -17,7 +17,7 @@ from muniment.errors import Corrupt, NoSuchEntry
 from muniment.log.disk import Disk, PosixDisk
 from muniment.log.frame import BadFrame, Frame, Kind
 from muniment.log.history import segment_names
-from muniment.log.merkle import consistency_proof, inclusion_proof, perfect_root
+from muniment.log.merkle import consistency_proof, inclusion_proof
 from muniment.log.segment import (
     SegmentHeader,
     parse_seal,
@@ -31,7 +31,7 @@ from muniment.log.tiles import DIRECTORY, HASH, WIDTH
 
 _KEPT_PAYLOADS = 4
 _KEPT_TILES = 512
-_KEPT_SEGMENTS = 8
+_KEPT_SEGMENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +125,25 @@ class ShardReader:
 
     def tile(self, level: int, number: int, width: int = WIDTH) -> bytes:
         """Returns the hashes of a tile, 32 bytes each. Raises NoSuchEntry where it is not yet."""
-        if number * WIDTH + width > self._size >> 8 * level:
+        there = self._size >> 8 * level
+        if number * WIDTH + width > there:
             raise NoSuchEntry(f"tile {level}/{number} of {width} hashes is not complete yet")
+        with self._lock:
+            known = self._tiles.get((level, number), b"")
+            if len(known) >= width * HASH:
+                self._tiles.move_to_end((level, number))
+                return known[: width * HASH]
+        whole = min(WIDTH, there - number * WIDTH)
+        hashes = self._read_tile(level, number, whole)
+        with self._lock:
+            self._tiles[level, number] = hashes
+            while len(self._tiles) > _KEPT_TILES:
+                self._tiles.popitem(last=False)
+        return hashes[: width * HASH]
+
+    def _read_tile(self, level: int, number: int, width: int) -> bytes:
         if level == 0:
-            return self._leaf_tile(number, width)
+            return kernel.leaf_hashes(self.entry_bundle(number, width))
         path = self._directory / DIRECTORY / str(level)
         offset = number * WIDTH * HASH
         data = self._disk.read(path, offset, width * HASH)
@@ -141,8 +156,8 @@ class ShardReader:
         tile_level, height = divmod(level, 8)
         first = number << height
         last = first % WIDTH + (1 << height)
-        data = self.tile(tile_level, first // WIDTH, last)[first % WIDTH * HASH :]
-        return perfect_root([data[i : i + HASH] for i in range(0, len(data), HASH)])
+        hashes = self.tile(tile_level, first // WIDTH, last)[first % WIDTH * HASH :]
+        return kernel.root(kernel.extend(b"", 0, hashes)[0])
 
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:
         """Returns the audit path of an entry in the tree of `size` (RFC 6962 2.1.1)."""
@@ -175,22 +190,6 @@ class ShardReader:
         while len(entries) < width:
             entries += self.read(start + len(entries), width - len(entries)).entries
         return entries
-
-    def _leaf_tile(self, number: int, width: int) -> bytes:
-        with self._lock:
-            known = self._tiles.get((number, WIDTH))
-            if known is not None:
-                self._tiles.move_to_end((number, WIDTH))
-                return known[: width * HASH]
-        whole = min(WIDTH, self._size - number * WIDTH)
-        bundle = self.entry_bundle(number, whole)
-        hashes = kernel.leaf_hashes(bundle)
-        if whole == WIDTH:
-            with self._lock:
-                self._tiles[number, WIDTH] = hashes
-                while len(self._tiles) > _KEPT_TILES:
-                    self._tiles.popitem(last=False)
-        return hashes[: width * HASH]
 
     def _frame_of(self, index: int) -> tuple[int, list[bytes]]:
         """Returns the first index and the entries of the frame that holds `index`."""

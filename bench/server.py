@@ -47,12 +47,15 @@ class Server:
 
     def resident(self) -> dict[str, int]:
         """Returns the resident bytes of the server and of its query process."""
-        root = self.process.pid
-        sizes = {"server": _resident(root)}
-        children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
-        for child in children:
-            sizes["query"] = sizes.get("query", 0) + _resident(int(child))
+        sizes = {"server": _resident(self.process.pid)}
+        for child in self.children():
+            sizes["query"] = sizes.get("query", 0) + _resident(child)
         return sizes
+
+    def children(self) -> list[int]:
+        """Returns the process ids of the query process."""
+        root = self.process.pid
+        return [int(n) for n in Path(f"/proc/{root}/task/{root}/children").read_text().split()]
 
 
 def _resident(pid: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from struct import Struct
@@ -12,9 +13,18 @@ import orjson
 import zstandard
 
 from muniment.errors import InputError, TooLarge
-from muniment.kernel.chunk import CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_ENTRY_BYTES, Chunk
+from muniment.kernel.chunk import (
+    CHUNK_BYTES,
+    COMPRESS_CHUNK_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_ENTRY_BYTES,
+    Chunk,
+    Split,
+)
 
 HASH_BYTES = 32
+MAX_SPLIT_BYTES = (1 << 31) - 1
+"""What Arrow's int32 offsets reach."""
 _LENGTH = Struct(">H")
 _NO_OBJECT = "a JSON value that is not an object"
 
@@ -105,15 +115,25 @@ def _pack(
             leaves.append(sha256(leaf_prefix + record).digest())
             packed += entry_length + 2
             if packed >= CHUNK_BYTES:
-                chunks.append(Chunk(b"".join(parts), len(parts), b"".join(leaves)))
+                chunks.append(_chunk(parts, leaves))
                 parts, leaves, packed = [], [], 0
     except StructError:
         place = sum(chunk.count for chunk in chunks) + len(parts)
         number = numbers[place] if numbers else place + 1
         raise _too_large(entry_length - header_length, header_length, number) from None
     if parts:
-        chunks.append(Chunk(b"".join(parts), len(parts), b"".join(leaves)))
+        chunks.append(_chunk(parts, leaves))
     return chunks
+
+
+def _chunk(parts: list[bytes], leaves: list[bytes]) -> Chunk:
+    payload = b"".join(parts)
+    compressed = b""
+    if len(payload) >= COMPRESS_CHUNK_BYTES:
+        frame = compress(payload)
+        if len(frame) <= len(payload) * 7 // 8:
+            compressed = frame
+    return Chunk(payload, len(parts), b"".join(leaves), compressed)
 
 
 def _too_large(length: int, header: int, number: int) -> TooLarge:
@@ -140,6 +160,25 @@ def unpack(payload: bytes) -> list[bytes]:
     return entries
 
 
+def split(payload: bytes) -> Split:
+    """Takes the entries of a packed chunk apart at their first newline: header and raw bytes.
+
+    Raises ValueError where the lengths do not add up, and for 2 GiB or more.
+    """
+    if len(payload) > MAX_SPLIT_BYTES:
+        raise ValueError(f"{len(payload)} bytes are over the bound of {MAX_SPLIT_BYTES}")
+    places: dict[bytes, int] = {}
+    which, offsets, raws = array("I"), array("i", [0]), []
+    offset = 0
+    for entry in unpack(payload):
+        header, newline, raw = entry.partition(b"\n")
+        which.append(places.setdefault(header + newline, len(places)))
+        raws.append(raw)
+        offset += len(raw)
+        offsets.append(offset)
+    return Split(list(places), which.tobytes(), offsets.tobytes(), b"".join(raws))
+
+
 def leaf_hashes(payload: bytes) -> bytes:
     """Returns the RFC 6962 leaf hashes, 32 bytes each, of a packed chunk's entries."""
     return b"".join([sha256(b"\x00" + entry).digest() for entry in unpack(payload)])
@@ -151,11 +190,12 @@ def extend(frontier: bytes, size: int, leaves: bytes) -> tuple[bytes, list[bytes
     `frontier` holds the roots of the perfect subtrees that make up the tree, largest first: one
     hash for each bit set in `size`. Returns the new frontier and, for tile levels 1, 2, ..., the
     hashes that the new leaves completed there (each the root of 256, 65,536, ... leaves).
+    Raises ValueError where the frontier does not fit the size or something is no hash.
     """
-    stack = _split(frontier)
-    if len(stack) != size.bit_count():
+    stack = _hashes(frontier)
+    if size < 0 or len(stack) != size.bit_count():
         raise ValueError(f"a frontier of {len(stack)} hashes does not fit a tree of {size} leaves")
-    hashes = _split(leaves)
+    hashes = _hashes(leaves)
     right: list[bytes] = []
     tiles: list[bytes] = []
     level = 0
@@ -173,8 +213,8 @@ def extend(frontier: bytes, size: int, leaves: bytes) -> tuple[bytes, list[bytes
 
 
 def root(frontier: bytes) -> bytes:
-    """Returns the RFC 6962 root of the tree whose frontier this is."""
-    hashes = _split(frontier)
+    """Returns the RFC 6962 root of the tree whose frontier this is. Raises ValueError."""
+    hashes = _hashes(frontier)
     if not hashes:
         return sha256(b"").digest()
     top = hashes.pop()
@@ -183,7 +223,9 @@ def root(frontier: bytes) -> bytes:
     return top
 
 
-def _split(hashes: bytes) -> list[bytes]:
+def _hashes(hashes: bytes) -> list[bytes]:
+    if len(hashes) % HASH_BYTES:
+        raise ValueError(f"{len(hashes)} bytes are not hashes of {HASH_BYTES} bytes")
     return [hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)]
 
 

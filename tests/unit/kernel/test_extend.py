@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.rfc6962 import NaiveTree
 
-from muniment import kernel
+from muniment.kernel.choice import Kernel
 
 ENTRIES = [b"entry-%d" % number for number in range(600)]
 TREE = NaiveTree(ENTRIES)
@@ -19,13 +19,13 @@ def leaves(start: int, stop: int) -> bytes:
     return b"".join(TREE.leaves[start:stop])
 
 
-def test_leaf_hashes_are_those_of_the_entries() -> None:
+def test_leaf_hashes_are_those_of_the_entries(kernel: Kernel) -> None:
     (chunk,) = kernel.pack_records(ENTRIES, b"")
     assert chunk.leaves == kernel.leaf_hashes(chunk.payload) == leaves(0, 600)
 
 
 @pytest.mark.parametrize("size", range(66))
-def test_every_split_of_a_small_tree(size: int) -> None:
+def test_every_split_of_a_small_tree(kernel: Kernel, size: int) -> None:
     for middle in range(size + 1):
         frontier, _ = kernel.extend(b"", 0, leaves(0, middle))
         assert len(frontier) == 32 * middle.bit_count()
@@ -35,7 +35,7 @@ def test_every_split_of_a_small_tree(size: int) -> None:
 
 
 @given(st.lists(st.integers(0, 600), max_size=12))
-def test_any_splits_of_a_larger_tree(cuts: list[int]) -> None:
+def test_any_splits_of_a_larger_tree(kernel: Kernel, cuts: list[int]) -> None:
     """The frontier is the same however the leaves came, and the tile hashes join up."""
     frontier, completed = b"", b""
     for start, stop in pairwise(sorted({0, *cuts, 600})):
@@ -49,7 +49,7 @@ def test_any_splits_of_a_larger_tree(cuts: list[int]) -> None:
     )
 
 
-def test_tile_hashes_of_the_second_level() -> None:
+def test_tile_hashes_of_the_second_level(kernel: Kernel) -> None:
     """65,536 leaves complete one hash there, whether they come at once or not."""
     whole = kernel.leaf_hashes(b"\x00\x00" * 65_536)
     _, tiles = kernel.extend(b"", 0, whole)
@@ -61,6 +61,8 @@ def test_tile_hashes_of_the_second_level() -> None:
 
 
 @pytest.mark.parametrize(("frontier", "size"), [(b"", 1), (bytes(32), 0), (bytes(64), 4)])
-def test_a_frontier_that_does_not_fit_the_size_is_refused(frontier: bytes, size: int) -> None:
+def test_a_frontier_that_does_not_fit_the_size_is_refused(
+    kernel: Kernel, frontier: bytes, size: int
+) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         kernel.extend(frontier, size, bytes(32))

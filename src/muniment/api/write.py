@@ -50,7 +50,7 @@ async def append() -> None:
     With an `Idempotency-Key`, a repetition of the same entries gets the first answer and adds
     nothing; the same key for other entries is a conflict (409).
     """
-    raise NotImplementedError("the protocol answers writes; this route only documents them")
+    raise RuntimeError("writes are answered by the protocol; this route only documents them")
 
 
 def log_of(path: str) -> str | None:

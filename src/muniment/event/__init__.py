@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muniment.event.decode import decode
+from muniment.event.decode import decode, decode_packed
 from muniment.event.schema import SCHEMA
 
-__all__ = ["SCHEMA", "decode"]
+__all__ = ["SCHEMA", "decode", "decode_packed"]

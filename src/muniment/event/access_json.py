@@ -13,6 +13,7 @@ import polars as pl
 
 from muniment.event import stamps
 from muniment.event.escapes import Escape
+from muniment.event.nulls import nulls
 from muniment.event.objects import Objects, as_int, converted, text_column
 from muniment.event.request import host, split_request, url
 
@@ -129,7 +130,7 @@ def _time() -> pl.Expr:
 
 def _requests(flat: pl.DataFrame, escape: Escape | None) -> pl.DataFrame:
     """method, version and the parts of the URL from a request line, or from their own fields."""
-    none = pl.Series([None] * flat.height, dtype=pl.String)
+    none = nulls(flat.height, pl.String)
     line = flat["request"] if "request" in flat.columns else none
     # Administrators call both the line and the target "req": the shape tells.
     target = pl.select(

@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
+from muniment.event.nulls import nulls
 from muniment.event.objects import as_int, text_column
 
 Path = tuple[str, ...]
@@ -122,7 +123,7 @@ def _struct(values: list[Any], kind: pa.StructType, path: Path, leftover: Leftov
             if value.get(key) is not None:
                 leftover.add(row, (*path, key), value[key])
     if not children:
-        return pl.Series([None] * len(values), dtype=polars_type(kind))
+        return nulls(len(values), polars_type(kind))
     return pl.DataFrame(children).to_struct()
 
 

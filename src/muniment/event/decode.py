@@ -29,13 +29,26 @@ def decode(
     Never raises for what an entry holds. A line that no parser can read keeps its `raw_data`, has
     `class_uid` 0, the reason in `parse_error`, and its receipt time as `time`.
     """
-    parts = receipt.split(entries)
-    height = len(entries)
+    return _table(receipt.split(entries), log, shard, first, zone)
+
+
+def decode_packed(
+    payload: bytes, *, log: str, shard: str, first: int, zone: str = "UTC"
+) -> pa.Table:
+    """What `decode` makes of the entries of a packed chunk, (uint16 big-endian length || entry)*.
+
+    Raises ValueError where the lengths do not add up.
+    """
+    return _table(receipt.split_packed(payload), log, shard, first, zone)
+
+
+def _table(parts: receipt.Split, log: str, shard: str, first: int, zone: str) -> pa.Table:
+    height = len(parts.raw)
     frame = _finish(_parse(pl.Series(parts.raw), parts.receipts, zone), parts.receipts)
     given = {
         "log": pa.repeat(pa.scalar(log, pa.string()), height),
         "shard": pa.repeat(pa.scalar(shard, pa.string()), height),
-        "index": pa.array(range(first, first + height), pa.int64()),
+        "index": pl.int_range(first, first + height, dtype=pl.Int64, eager=True).to_arrow(),
         "raw_data": parts.raw,
     }
     return complete(frame, given, height)

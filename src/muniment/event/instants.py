@@ -24,6 +24,22 @@ def instants(values: list[Any]) -> pl.Series:
     return made.fill_null(number)
 
 
+def plain_instants(values: pl.Series) -> pl.Series | None:
+    """What `instants` makes of a column of texts or whole numbers; None where one is no time."""
+    if values.dtype == pl.String:
+        made = pl.DataFrame({"t": values}).select(stamps.rfc3339(pl.col("t"))).to_series()
+    elif values.dtype == pl.Int64:
+        number = pl.col("t")
+        micros = number // 1000
+        for limit, factor in _UNITS[-2::-1]:
+            micros = pl.when(number < int(limit)).then(number * int(factor)).otherwise(micros)
+        frame = pl.DataFrame({"t": values}).select(pl.when(number >= 0).then(micros))
+        made = frame.to_series().cast(pl.Datetime("us")).cast(_UTC)
+    else:
+        return None
+    return made if made.null_count() == values.null_count() else None
+
+
 def _numbers(values: list[Any]) -> pl.Series:
     """Microseconds since the epoch of those values that are numbers or digits."""
     present = {type(value) for value in values}

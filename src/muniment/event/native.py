@@ -32,23 +32,24 @@ import polars as pl
 from muniment.event import ocsf
 from muniment.event.columns import Leftover, column
 from muniment.event.instants import instants
+from muniment.event.nulls import nulls
 from muniment.event.objects import Object
 from muniment.event.request import host, url
 from muniment.event.schema import SCHEMA
 from muniment.event.verbs import classify, outcome_status
 
-_ACTOR = SCHEMA.field("actor").type
+ACTOR = SCHEMA.field("actor").type
 _USER = SCHEMA.field("user").type
-_RESOURCES = SCHEMA.field("resources").type
+RESOURCES = SCHEMA.field("resources").type
 _ENDPOINT = SCHEMA.field("src_endpoint").type
 _TEXT = SCHEMA.field("message").type
 _WHOLE = SCHEMA.field("duration").type
-_KNOWN = frozenset(
-    (
-        *("action", "time", "id", "actor", "resource", "outcome", "reason", "severity", "client"),
-        *("service", "comment", "message", "tenant", "request_id", "trace_id", "method", "url"),
-        *("path", "user_agent", "status", "duration_ms"),
-    )
+TEXTS = (
+    *("id", "outcome", "reason", "severity", "service", "comment", "message", "tenant"),
+    *("request_id", "trace_id", "method", "url", "path", "user_agent"),
+)
+KNOWN = frozenset(
+    (*TEXTS, "action", "time", "actor", "resource", "client", "status", "duration_ms")
 )
 
 
@@ -69,8 +70,8 @@ def parse(events: list[Object]) -> pl.DataFrame:
             "action": pl.Series(actions, dtype=pl.String),
             "time_dt": taken.times("time"),
             "uid": taken.text("id"),
-            "actor": taken.column("actor", actors, _ACTOR),
-            "resources": taken.column("resource", resources, _RESOURCES),
+            "actor": taken.column("actor", actors, ACTOR),
+            "resources": taken.column("resource", resources, RESOURCES),
             "outcome": outcome,
             "status_id": _statuses(outcome),
             "status_detail": taken.text("reason"),
@@ -89,7 +90,7 @@ def parse(events: list[Object]) -> pl.DataFrame:
             "src_endpoint": _client(taken),
         }
     )
-    return _nested(frame).with_columns(taken.unmapped())
+    return nested(frame).with_columns(taken.unmapped())
 
 
 class _Taken:
@@ -110,7 +111,7 @@ class _Taken:
 
     def text(self, name: str) -> pl.Series:
         if name not in self._keys:
-            return pl.Series([None] * len(self._events), dtype=pl.String)
+            return nulls(len(self._events), pl.String)
         return self.column(name, self.values(name), _TEXT)
 
     def whole(self, name: str) -> pl.Series:
@@ -125,7 +126,7 @@ class _Taken:
         return made
 
     def unmapped(self) -> pl.Series:
-        others = self._keys - _KNOWN
+        others = self._keys - KNOWN
         if others:
             for row, event in enumerate(self._events):
                 rest = {k: v for k, v in event.items() if k in others and v is not None}
@@ -205,7 +206,8 @@ def _client(taken: _Taken) -> pl.Series:
     ).to_series()
 
 
-def _nested(frame: pl.DataFrame) -> pl.DataFrame:
+def nested(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of the schema from the flat frame that both ways of parsing make."""
     entity = pl.col("class_uid") == ocsf.ENTITY_MANAGEMENT
     login = pl.col("class_uid") == ocsf.AUTHENTICATION
     first = pl.col("resources").list.first()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from muniment.event.escapes import Escape, undo
+from muniment.event.nulls import nulls
 
 _METHOD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _WHOLE = rf"(?s)^{_METHOD} .+ HTTP/[0-9]\.[0-9]$"
@@ -112,7 +113,7 @@ def address(text: pl.Series, prefix: str) -> list[pl.Series]:
         return [
             parts.field("field_0").alias(f"{prefix}_ip"),
             parts.field("field_1").cast(pl.Int32, strict=False).alias(f"{prefix}_port"),
-            pl.Series(f"{prefix}_name", [None] * len(text), dtype=pl.String),
+            nulls(len(text), pl.String, f"{prefix}_name"),
         ]
     given = pl.col("text")
     port = given.str.extract(r":([0-9]{1,5})$")
@@ -127,15 +128,19 @@ def address(text: pl.Series, prefix: str) -> list[pl.Series]:
     return frame.get_columns()
 
 
+_BARE_IPV4 = r"^[0-9.]+$"
 _HAS_PORT = r"^(?:[0-9.]+|[^:]+|\[.*\]):[0-9]{1,5}$"
 
 
 def host(text: pl.Series, prefix: str) -> list[pl.Series]:
     """A host with or without port, as `address` gives it; a bare IPv6 address keeps all of it."""
+    if text.str.contains(_BARE_IPV4).fill_null(True).all():
+        none = nulls(len(text), pl.Int32, f"{prefix}_port")
+        return [text.alias(f"{prefix}_ip"), none, nulls(len(text), pl.String, f"{prefix}_name")]
     with_port = text.str.contains(_HAS_PORT)
     padded = pl.select(
         pl.when(with_port).then(text).otherwise(pl.concat_str([text, pl.lit(":0")]))
     ).to_series()
     ip, port, name = address(padded, prefix)
-    none = pl.Series([None] * len(text), dtype=pl.Int32)
+    none = nulls(len(text), pl.Int32)
     return [ip, port.zip_with(with_port.fill_null(False), none), name]

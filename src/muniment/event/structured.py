@@ -15,35 +15,57 @@ from collections.abc import Callable
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
-from muniment.event import native, ocsf, ocsf_event
-from muniment.event.columns import Leftover
-from muniment.event.instants import instants
-from muniment.event.objects import Object, as_int, as_text, decode_object
+from muniment.event import flat, native, native_flat, ocsf_event, other
+from muniment.event.objects import Object, as_int, decode_object
 from muniment.event.source import Context, merge
 
-_NAMES = {
-    "message": ("message", "msg", "log", "text"),
-    "severity": ("severity", "level", "lvl", "log_level", "loglevel"),
-    "trace": ("trace_id", "traceId", "traceid", "trace.id"),
-    "request": ("request_id", "requestId", "req_id", "request.id"),
-}
-_TIMES = ("time", "timestamp", "@timestamp", "ts", "datetime", "date", "eventTime")
+_PIECE = 2_048
+"""Among fewer lines than this, what is not plain is not looked for any closer."""
 
 
 class Structured:
     """The sources `json` and `muniment`."""
 
     def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:  # noqa: ARG002
-        decoded = [decode_object(line) for line in lines.to_list()]
-        kinds: dict[str, list[int]] = {}
-        for row, value in enumerate(decoded):
-            kinds.setdefault(_kind(value), []).append(row)
-        parts = []
-        for kind, rows in kinds.items():
-            chosen = [decoded[row] for row in rows]
-            parts.append((pl.Series(rows, dtype=pl.UInt32), _PARSERS[kind](chosen)))
-        return merge(parts, len(lines))
+        return _events(lines)
+
+
+def _events(lines: pl.Series) -> pl.DataFrame:
+    """Plain objects all at once; around a line that is not plain, objects one by one."""
+    schema = flat.sample(lines)
+    parse = None if schema is None else _way(schema)
+    if schema is None or parse is None:
+        return _one_by_one(lines)
+    members = flat.read(lines, schema)
+    if members is not None:
+        made = parse(members, lines)
+        return _one_by_one(lines) if made is None else made
+    if len(lines) <= _PIECE:
+        return _one_by_one(lines)
+    half = len(lines) // 2
+    halves = [_events(lines[:half]), _events(lines[half:])]
+    return pl.concat(halves, how="diagonal_relaxed")
+
+
+def _way(schema: pa.Schema) -> Callable[[pl.DataFrame, pl.Series], pl.DataFrame | None] | None:
+    """How objects with these members are read all at once; None where they cannot be."""
+    if native_flat.fits(schema):
+        return native_flat.parse
+    return other.parse_plain if other.fits(schema) else None
+
+
+def _one_by_one(lines: pl.Series) -> pl.DataFrame:
+    decoded = [decode_object(line) for line in lines.to_list()]
+    kinds: dict[str, list[int]] = {}
+    for row, value in enumerate(decoded):
+        kinds.setdefault(_kind(value), []).append(row)
+    parts = []
+    for kind, rows in kinds.items():
+        chosen = [decoded[row] for row in rows]
+        parts.append((pl.Series(rows, dtype=pl.UInt32), _PARSERS[kind](chosen)))
+    return merge(parts, len(lines))
 
 
 def _kind(value: Object | str) -> str:
@@ -58,39 +80,10 @@ def _broken(errors: list[str]) -> pl.DataFrame:
     return pl.DataFrame({"parse_error": pl.Series(errors, dtype=pl.String)})
 
 
-def _other(events: list[Object]) -> pl.DataFrame:
-    leftover = Leftover(len(events))
-    found: dict[str, list[str | None]] = {name: [] for name in _NAMES}
-    time_keys = [next((k for k in _TIMES if event.get(k) is not None), None) for event in events]
-    times = instants([e.get(k) if k else None for e, k in zip(events, time_keys, strict=True)])
-    known = times.is_not_null().to_list()
-    for row, event in enumerate(events):
-        taken = {time_keys[row] if known[row] else None}
-        for name, keys in _NAMES.items():
-            key = next((k for k in keys if isinstance(event.get(k), str | int)), None)
-            found[name].append(None if key is None else as_text(event[key]))
-            taken.add(key)
-        rest = {k: v for k, v in event.items() if k not in taken and v is not None}
-        leftover.add_members(row, rest)
-    frame = pl.DataFrame(
-        {name: pl.Series(values, dtype=pl.String) for name, values in found.items()}
-    )
-    return frame.with_columns(pl.col("severity").str.to_lowercase()).select(
-        "message",
-        ocsf.lookup("severity", ocsf.SEVERITY_WORDS, None)
-        .fill_null(ocsf.INFORMATIONAL)
-        .alias("severity_id"),
-        times.alias("time_dt"),
-        pl.struct(pl.col("trace").alias("correlation_uid")).alias("metadata"),
-        pl.struct(pl.col("request").alias("uid")).alias("http_request"),
-        leftover.text(),
-    )
-
-
 _PARSERS: dict[str, Callable[[list[Any]], pl.DataFrame]] = {
     "ocsf": ocsf_event.parse,
     "native": native.parse,
-    "other": _other,
+    "other": other.parse,
     "broken": _broken,
 }
 

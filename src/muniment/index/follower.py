@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -11,13 +12,23 @@ from typing import Any
 from muniment.errors import MunimentError, Unavailable, UnknownLog
 from muniment.index.damage import IndexDamaged
 from muniment.index.log_index import LogIndex
-from muniment.index.reading import MAX_BYTES, MAX_ENTRIES, OpenReader, rows
+from muniment.index.reading import MAX_ENTRIES, OpenReader, packed_rows, take
 from muniment.index.state import LogState, ShardState, status_of
 from muniment.index.turn import Turn
 
-FLUSH_ROWS = 65_536
-FLUSH_BYTES = 10 << 20
+FLUSH_ROWS = 131_072
+FLUSH_BYTES = 24 << 20
 FLUSH_SECONDS = 20.0
+_ALL_BYTES = 32 << 20
+"""With so much in memory, logs with more than their share are flushed before the others."""
+_MOST_BYTES = 48 << 20
+"""With so much in memory, nothing more is read until a flush has ended."""
+_TURN_SECONDS = 0.1
+"""Turns begin this far apart, unless there is a whole turn to do: small ones cost as much."""
+_FAR_BEHIND = 250_000
+"""So many entries behind, following goes before merging ..."""
+_MOST_PARTS = 512
+"""... unless there are so many parts that searches would suffer."""
 _RETRY_SECONDS = 5.0
 _MERGE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
@@ -51,6 +62,7 @@ class Follower:
         self._logs: dict[str, LogState] = {}
         self._changed = Condition()
         self._stopping = False
+        self._pool = ThreadPoolExecutor(1, "flush")
         self._threads = [
             Thread(target=self._follow, name="follow"),
             Thread(target=self._merge, name="merge"),
@@ -75,6 +87,7 @@ class Follower:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
+        self._pool.shutdown()
         for state in self._logs.values():
             if state.index is not None:
                 try:
@@ -112,6 +125,10 @@ class Follower:
             if state.index is not None
         }
 
+    def following(self) -> list[str]:
+        """Returns the logs whose index will reach their end if only it has the time."""
+        return [name for name, state in list(self._logs.items()) if state.following]
+
     def status(self) -> dict[str, Any]:
         """Returns the state of each log and shard; see `QueryProcess.status`."""
         return {name: status_of(state) for name, state in list(self._logs.items())}
@@ -147,13 +164,20 @@ class Follower:
 
     def _follow(self) -> None:
         while not self._stopping:
+            began = self._clock()
             busy = False
             for state in list(self._logs.values()):
                 busy |= self._serve(state)
-            if not busy:
-                with self._changed:
-                    if not self._stopping and not self._behind():
-                        self._changed.wait(self._pause())
+            with self._changed:
+                if busy:
+                    rest = max(0.0, began + _TURN_SECONDS - self._clock())
+                    self._changed.wait_for(lambda: self._stopping or self._pressed(), rest)
+                elif not self._stopping and not self._behind():
+                    self._changed.wait(self._pause())
+
+    def _pressed(self) -> bool:
+        """Whether there is a whole turn to do."""
+        return any(state.lag >= MAX_ENTRIES for state in list(self._logs.values()))
 
     def _behind(self) -> bool:
         now = self._clock()
@@ -188,45 +212,67 @@ class Follower:
             return state.index is not None
         if state.index.damage is not None:
             return False
+        self._flush_if_due(state, state.index)
         try:
-            self._flush_if_due(state, state.index)
             busy = False
             for name, shard in list(state.shards.items()):
                 busy |= self._read(state.index, name, shard)
             return busy
-        except MunimentError as error:
-            state.trouble = error
-        except OSError as error:
-            state.broken = True
-            state.trouble = Unavailable(f"the index of {state.name} cannot be written: {error}")
         except Exception as error:  # a fault here must not stop the other logs
-            _log.exception("%s cannot be followed", state.name)
+            self._failed(state, error)
+            return False
+
+    def _failed(self, state: LogState, error: Exception) -> None:
+        """Notes why a log is not followed for now."""
+        if isinstance(error, MunimentError):
+            state.trouble = error
+        else:
+            if not isinstance(error, OSError):
+                _log.error("%s cannot be followed", state.name, exc_info=error)
+            what = "written" if isinstance(error, OSError) else "followed"
+            state.trouble = Unavailable(f"the index of {state.name} cannot be {what}: {error}")
             state.broken = True
-            state.trouble = Unavailable(f"the index of {state.name} cannot be followed: {error}")
         _log.error("%s", state.trouble.detail)
-        state.retry_at = now + _RETRY_SECONDS
-        return False
+        state.retry_at = self._clock() + _RETRY_SECONDS
 
     def _flush_if_due(self, state: LogState, index: LogIndex) -> None:
-        if state.broken:
-            index.reopen()
-            state.broken = False
-            state.trouble = None
+        """Has the log flushed on the other thread; waits for that only for want of memory."""
+        if state.flushing is None and (state.broken or self._is_due(index)):
+            state.flushing = self._pool.submit(self._flush, state, index)
+        if state.flushing is not None and self._recent_size() >= _MOST_BYTES:
+            wait([state.flushing])
+        if state.flushing is not None and state.flushing.done():
+            state.flushing = None
+
+    def _flush(self, state: LogState, index: LogIndex) -> None:
+        try:
+            if state.broken:
+                index.reopen()
+                state.broken = False
+                state.trouble = None
+            if self._is_due(index):
+                index.flush()
+                state.trouble = None
+        except Exception as error:  # a fault here must not stop the other logs
+            self._failed(state, error)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _is_due(self, index: LogIndex) -> bool:
         oldest = index.oldest_row
-        if oldest is None:
-            return
-        if (
+        return oldest is not None and (
             index.recent_rows >= self._flush_rows
             or index.recent_size >= self._share()
             or self._clock() - oldest >= self._flush_seconds
-        ):
-            index.flush()
-            state.trouble = None
+        )
 
     def _share(self) -> int:
         """Bytes that the recent rows of one log may take: the fuller all are, the fewer."""
-        total = sum(s.index.recent_size for s in self._logs.values() if s.index is not None)
-        return FLUSH_BYTES if total < 2 * FLUSH_BYTES else FLUSH_BYTES // 8
+        return FLUSH_BYTES if self._recent_size() < _ALL_BYTES else FLUSH_BYTES // 16
+
+    def _recent_size(self) -> int:
+        states = list(self._logs.values())
+        return sum(state.index.recent_size for state in states if state.index is not None)
 
     def _read(self, index: LogIndex, name: str, shard: ShardState) -> bool:
         start = index.next_index(name)
@@ -235,16 +281,14 @@ class Follower:
         if shard.reader.size <= start or shard.retry_at > self._clock():
             return False
         try:
-            run = shard.reader.read(start, max_entries=MAX_ENTRIES, max_bytes=MAX_BYTES)
+            turn = take(shard.reader, start)
         except (MunimentError, OSError) as error:
             shard.trouble = f"entry {start} cannot be read: {error}"
             shard.retry_at = self._clock() + _RETRY_SECONDS
             _log.error("%s/%s: %s", index.log, name, shard.trouble)
             return False
         shard.trouble = ""
-        table = rows(run.entries, log=index.log, shard=name, first=start)
-        index.append(name, table, start + len(run.entries))
-        return True
+        return index.append(name, packed_rows(turn, log=index.log, shard=name), start + turn.count)
 
     def _merge(self) -> None:
         while not self._stopping:
@@ -254,9 +298,13 @@ class Follower:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping, _MERGE_SECONDS)
 
+    def _postponed(self, state: LogState, index: LogIndex) -> bool:
+        """Whether a merge would keep the follower from catching up."""
+        return state.lag > _FAR_BEHIND and len(index.snapshot.parts) < _MOST_PARTS
+
     def _merge_one(self, state: LogState, index: LogIndex) -> None:
         try:
-            while not self._stopping and index.merge():
+            while not self._stopping and not self._postponed(state, index) and index.merge():
                 pass
         except MunimentError as error:
             _log.error("%s", error.detail)

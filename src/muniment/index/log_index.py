@@ -11,7 +11,7 @@ from threading import Lock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muniment.index.columns import join, prune
+from muniment.index.columns import prune
 from muniment.index.damage import Finding, IndexDamaged
 from muniment.index.manifest import Sync
 from muniment.index.merge import choose, rows_of
@@ -24,7 +24,8 @@ _GRACE = 90.0
 
 
 class LogIndex:
-    """One log's rows. `append` and `flush` belong to one thread, `merge` to another one.
+    """One log's rows. `append` belongs to one thread, `flush` and `reopen` to another one, `merge`
+    to a third.
 
     `clock` gives seconds, monotonic; `now` gives milliseconds since the epoch. A query takes
     `snapshot` once and works on that; files that a merge replaced stay for a while, so that a
@@ -52,6 +53,7 @@ class LogIndex:
         self._turn = turn or Turn()
         self._lock = Lock()
         self._merging = Lock()
+        self._moving = 0
         self._known: dict[str, tuple[int, int, int]] = {}
         self._replaced: list[tuple[float, Path]] = []
         self.oldest_row: float | None = None
@@ -78,25 +80,48 @@ class LogIndex:
         """Bytes of memory that the recent rows take, about."""
         return sum(recent.size for recent in self._snapshot.recent)
 
-    def append(self, shard: str, table: pa.Table, after: int) -> None:
-        """Makes rows searchable; `after` is the index of the entry that follows them."""
-        if self.oldest_row is None:
-            self.oldest_row = self._clock()
-        old = self._snapshot
-        recent = with_rows(old.recent, prune(table))
+    def append(self, shard: str, table: pa.Table, after: int) -> bool:
+        """Makes rows searchable; `after` is the index of the entry that follows them.
+
+        Tells whether it did: rows that are not the next ones, since the index was opened again
+        meanwhile, are not taken.
+        """
+        pruned = prune(table)
         with self._lock:
-            self._snapshot = replace(
-                self._snapshot, recent=recent, cursors={**old.cursors, shard: after}
-            )
+            old = self._snapshot
+            if old.cursors.get(shard, 0) != after - table.num_rows:
+                return False
+            if self.oldest_row is None:
+                self.oldest_row = self._clock()
+            moving = old.recent[: self._moving]
+            recent = (*moving, *with_rows(old.recent[self._moving :], pruned))
+            self._snapshot = replace(old, recent=recent, cursors={**old.cursors, shard: after})
+            return True
 
     def flush(self) -> None:
         """Moves the recent rows into parts. Raises OSError: then call `reopen` before a retry."""
-        before = self._snapshot
+        with self._lock:
+            before = self._snapshot
+            self._moving = len(before.recent)
         if not before.recent:
             return
+        try:
+            parts = self._move(before)
+        except BaseException:
+            self._moving = 0
+            raise
+        with self._lock:
+            parts_now = (*self._snapshot.parts, *parts)
+            left = self._snapshot.recent[self._moving :]
+            self._snapshot = replace(self._snapshot, parts=parts_now, recent=left)
+            self._moving = 0
+            self.oldest_row = self._clock() if left else None
+        self._in_parts = dict(self._table.cursors)
+
+    def _move(self, before: Snapshot) -> list[Part]:
         with self._table.pending():
             with self._turn.first():
-                parts = self._write(join([recent.table for recent in before.recent]))
+                parts = self._write([recent.table for recent in before.recent])
             moved = {
                 shard: after
                 for shard, after in before.cursors.items()
@@ -107,21 +132,21 @@ class LogIndex:
                 self._table.checkpoint()
         for part in parts:
             self._remember(part)
-        with self._lock:
-            self._snapshot = replace(
-                self._snapshot, parts=(*self._snapshot.parts, *parts), recent=()
-            )
-        self._in_parts = dict(self._table.cursors)
-        self.oldest_row = None
-
-    def _write(self, table: pa.Table) -> list[Part]:
-        shards = pc.unique(table["shard"]).to_pylist()
-        parts = []
-        for shard in shards:
-            rows = table if len(shards) == 1 else table.filter(pc.equal(table["shard"], shard))
-            for day, of_day in by_day(rows).items():
-                parts.append(write_part(self.directory, day, of_day, sync=self._sync))
         return parts
+
+    def _write(self, tables: Sequence[pa.Table]) -> list[Part]:
+        """Writes a part for each shard and day."""
+        places: dict[tuple[str, str], list[pa.Table]] = {}
+        for table in tables:
+            shards = pc.unique(table["shard"]).to_pylist()
+            for shard in shards:
+                rows = table if len(shards) == 1 else table.filter(pc.equal(table["shard"], shard))
+                for day, of_day in by_day(rows).items():
+                    places.setdefault((shard, day), []).append(of_day)
+        return [
+            write_part(self.directory, day, found, sync=self._sync)
+            for (_, day), found in places.items()
+        ]
 
     def reopen(self) -> None:
         """Reads the table from disk again after a failure. Raises OSError or IndexDamaged.

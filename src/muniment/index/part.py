@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from muniment.index.columns import leaf_columns, newest_first
+from muniment.index.columns import fit, leaf_columns, newest_first, schema_of
 
 ROW_GROUP = 20_000
 SUFFIX = ".parquet"
@@ -103,17 +103,27 @@ def _day(number: int) -> str:
 def write_part(
     directory: Path,
     day: str,
-    table: pa.Table,
+    tables: Sequence[pa.Table],
     *,
     working: str = "part",
     sync: Callable[[int], None] = os.fsync,
 ) -> Part:
-    """Writes the rows of one shard and day, sorted; durable when it returns. Raises OSError."""
+    """Writes tables of one shard and day, the last one first, as one part. Raises OSError.
+
+    Each row group is sorted; the part is durable when this returns.
+    """
+    schema = schema_of(frozenset().union(*(leaf_columns(table.schema) for table in tables)))
+    groups = (fit(group, schema) for table in reversed(tables) for group in _sorted(table))
+    return write_groups(directory, day, schema, groups, working=working, sync=sync)
+
+
+def _sorted(table: pa.Table) -> Iterator[pa.Table]:
+    """Row groups of about the same size, newest first."""
     order = newest_first(table)
-    groups = (
-        table.take(order.slice(start, ROW_GROUP)) for start in range(0, len(order), ROW_GROUP)
-    )
-    return write_groups(directory, day, table.schema, groups, working=working, sync=sync)
+    number = -(-len(order) // ROW_GROUP)
+    rows = -(-len(order) // number)
+    for start in range(0, len(order), rows):
+        yield table.take(order.slice(start, rows))
 
 
 def write_groups(

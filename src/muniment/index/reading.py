@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muniment.event import SCHEMA, decode
+from muniment import kernel
+from muniment.errors import MunimentError
+from muniment.event import SCHEMA, decode, decode_packed
 
-MAX_ENTRIES = 8_192
-MAX_BYTES = 1 << 20
+MAX_ENTRIES = 12_288
+MAX_BYTES = 4 << 20
+"""A turn ends with the frame that reaches one of these: enough for the fixed cost of a turn to be
+small, few enough for its rows to fit into memory twice."""
 _BAD = "the decoder failed: {}"
 
 
-class EntryRun(Protocol):
-    """Consecutive entries: `entries[0]` has the index `first`."""
+class PackedRun(Protocol):
+    """Consecutive entries, (uint16 big-endian length || entry)*; the first has index `first`."""
 
     @property
     def first(self) -> int:
         """The index of the first entry."""
 
     @property
-    def entries(self) -> list[bytes]:
-        """The entries' bytes."""
+    def count(self) -> int:
+        """How many entries there are."""
+
+    @property
+    def payload(self) -> bytes:
+        """The entries, packed."""
 
 
 class Reader(Protocol):
@@ -38,11 +47,60 @@ class Reader(Protocol):
     def advance(self, size: int) -> None:
         """Tells that the first `size` entries are durable."""
 
-    def read(self, start: int, max_entries: int = ..., max_bytes: int = ...) -> EntryRun:
-        """Returns entries from `start`, at least one where there is one, within the bounds."""
+    def packed(self, start: int) -> PackedRun:
+        """Returns the entries from `start` to the end of their frame, as they are packed."""
 
 
 OpenReader = Callable[[Path], Reader]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Entries of one shard to be decoded together; see `PackedRun`."""
+
+    first: int
+    count: int
+    payload: bytes
+
+
+def take(reader: Reader, start: int) -> Turn:
+    """Returns the entries from `start` as far as one turn goes. Raises MunimentError or OSError.
+
+    What cannot be read ends the turn, and is raised by the next one.
+    """
+    payloads: list[bytes] = []
+    after, size = start, 0
+    while after < reader.size and after - start < MAX_ENTRIES and size < MAX_BYTES:
+        try:
+            run = reader.packed(after)
+        except (MunimentError, OSError):
+            if payloads:
+                break
+            raise
+        payloads.append(run.payload)
+        after += run.count
+        size += len(run.payload)
+    whole = payloads[0] if len(payloads) == 1 else b"".join(payloads)
+    return _first(Turn(start, after - start, whole), reader.size - start)
+
+
+def _first(turn: Turn, count: int) -> Turn:
+    """The first entries of a turn: a frame may go on beyond what is known to be durable."""
+    if turn.count <= count:
+        return turn
+    end = 0
+    for _ in range(count):
+        end += 2 + int.from_bytes(turn.payload[end : end + 2], "big")
+    return Turn(turn.first, count, turn.payload[:end])
+
+
+def packed_rows(turn: Turn, *, log: str, shard: str) -> pa.Table:
+    """Returns one row an entry, whatever the entries are; see `rows`."""
+    try:
+        table = decode_packed(turn.payload, log=log, shard=shard, first=turn.first)
+    except Exception:  # whose fault it is shows when the entries are taken one by one
+        return rows(kernel.unpack(turn.payload), log=log, shard=shard, first=turn.first)
+    return _with_time(table)
 
 
 def rows(entries: Sequence[bytes], *, log: str, shard: str, first: int) -> pa.Table:

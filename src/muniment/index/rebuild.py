@@ -14,7 +14,7 @@ from muniment.index.damage import IndexInUse
 from muniment.index.follower import FLUSH_BYTES, FLUSH_ROWS
 from muniment.index.log_index import LogIndex
 from muniment.index.manifest import LOCK
-from muniment.index.reading import MAX_BYTES, MAX_ENTRIES, OpenReader, rows
+from muniment.index.reading import OpenReader, packed_rows, take
 from muniment.log import ShardReader
 from muniment.log.disk import Disk, PosixDisk
 from muniment.log.history import segment_names
@@ -53,14 +53,13 @@ def rebuild(
             reader = open_reader(evidence / shard)
             reader.advance(size)
             while (start := index.next_index(shard)) < size:
-                run = reader.read(start, max_entries=MAX_ENTRIES, max_bytes=MAX_BYTES)
-                table = rows(run.entries, log=log, shard=shard, first=start)
-                index.append(shard, table, start + len(run.entries))
+                turn = take(reader, start)
+                index.append(shard, packed_rows(turn, log=log, shard=shard), start + turn.count)
                 if index.recent_rows >= FLUSH_ROWS or index.recent_size >= FLUSH_BYTES:
                     index.flush()
                     while index.merge():
                         pass
-                done += len(run.entries)
+                done += turn.count
                 if progress is not None:
                     progress(done, total)
     finally:

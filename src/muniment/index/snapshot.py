@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from muniment.index.columns import join, leaf_columns
 from muniment.index.part import Part
 
-_LARGE = 16_384
+_LARGE = 8_192
 
 
 @dataclass(frozen=True)

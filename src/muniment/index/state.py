@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,27 @@ class LogState:
     trouble: MunimentError | None = None
     retry_at: float = 0.0
     broken: bool = False
+    flushing: Future[None] | None = None
+
+    @property
+    def lag(self) -> int:
+        """Entries that are durable and not searchable yet."""
+        index = self.index
+        return sum(
+            max(0, shard.reader.size - (0 if index is None else index.next_index(name)))
+            for name, shard in list(self.shards.items())
+        )
+
+    @property
+    def following(self) -> bool:
+        """Whether nothing but time keeps the index from reaching the end of its log."""
+        return (
+            self.index is not None
+            and self.index.damage is None
+            and self.trouble is None
+            and not self.broken
+            and not any(shard.trouble for shard in list(self.shards.values()))
+        )
 
 
 def status_of(state: LogState) -> dict[str, Any]:

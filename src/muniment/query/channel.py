@@ -23,14 +23,16 @@ _CLOSE_SECONDS = 20.0
 _FIRST_DELAY = 0.2
 _LAST_DELAY = 10.0
 _HEALTHY_SECONDS = 30.0
-_MEMORY = {
+MEMORY = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "MALLOC_TRIM_THRESHOLD_": "1048576",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "16777216",
     "POLARS_MAX_THREADS": "1",
-    "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
 }
+"""Memory is used again and again and handed back after each flush: fresh pages for every column of
+every turn would cost the follower a third of its time."""
 _TELL_SECONDS = 0.02
 """Commits that follow each other within this are told together."""
 
@@ -42,14 +44,15 @@ Answer = dict[str, Any]
 class Channel:
     """Keeps a process running and carries questions and answers.
 
-    `logs` is asked for whenever a process starts; `on_news` is given what has become searchable.
+    `logs` is asked for whenever a process starts; `on_news` is given what has become searchable,
+    as the index after the last searchable entry by log and shard, and which logs are followed.
     """
 
     def __init__(
         self,
         command: Sequence[str],
         logs: Callable[[], Mapping[str, Sequence[str]]],
-        on_news: Callable[[Mapping[str, dict[str, int]]], None],
+        on_news: Callable[[Mapping[str, dict[str, int]], Sequence[str]], None],
     ) -> None:
         self._command = command
         self._logs = logs
@@ -157,7 +160,7 @@ class Channel:
     async def _run(self, up: asyncio.Event) -> None:
         """Runs one process to its end."""
         process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE, env=os.environ | _MEMORY
+            *self._command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE, env=os.environ | MEMORY
         )
         self._process = process
         teller = asyncio.create_task(self._tell(up))
@@ -166,6 +169,7 @@ class Channel:
         finally:
             self._ready = False
             self._process = None
+            self._on_news({}, ())
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(Unavailable("the query process has ended"))
@@ -188,7 +192,7 @@ class Channel:
                 return
             message = orjson.loads(line)
             if "indexed" in message:
-                self._on_news(message["indexed"])
+                self._on_news(message["indexed"], message["following"])
                 continue
             answer = self._waiting.get(message["id"])
             if answer is None or answer.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from muniment.errors import QueryError
 from muniment.query.channel import Channel
 from muniment.query.instant import span
 
+_SILENCE_SECONDS = 10.0
+"""A process that has said nothing for so long is not following; it speaks every second."""
+
 Time = int | str | None
 """Milliseconds since the epoch, or text as `instant.span` reads it; None is no bound."""
 
@@ -20,8 +24,8 @@ Time = int | str | None
 class QueryProcess:
     """Search over the logs of a data directory, in a process of its own.
 
-    All methods but `advance` belong to one event loop. While the process is not there, questions
-    fail with Unavailable; those that it dies on do, too. It is started again by itself.
+    All methods but `advance` and `lag` belong to one event loop. While the process is not there,
+    questions fail with Unavailable; those that it dies on do, too. It is started again by itself.
     """
 
     def __init__(
@@ -31,7 +35,10 @@ class QueryProcess:
         command: Sequence[str] = (sys.executable, "-m", "muniment.query.process"),
     ) -> None:
         self._logs = {log: list(shards) for log, shards in logs.items()}
+        self._sizes: dict[str, dict[str, int]] = {}
         self._indexed: dict[str, dict[str, int]] = {}
+        self._following: frozenset[str] = frozenset()
+        self._heard = 0.0
         self._grown = asyncio.Event()
         self._channel = Channel(
             (*command, "--data", str(data)), lambda: self._logs, self._take_news
@@ -55,6 +62,7 @@ class QueryProcess:
 
     def advance(self, log: str, shard: str, size: int) -> None:
         """Tells the durable size of a shard. For any thread; never blocks."""
+        self._sizes.setdefault(log, {})[shard] = size
         self._channel.advance(log, shard, size)
 
     async def search(
@@ -149,8 +157,23 @@ class QueryProcess:
         """Returns the index after the last searchable entry of each shard, as last told."""
         return dict(self._indexed.get(log, {}))
 
-    def _take_news(self, indexed: Mapping[str, dict[str, int]]) -> None:
+    def lag(self, log: str) -> int | None:
+        """Returns how many durable entries are not searchable yet, as far as was told.
+
+        None where the index is not following, so that waiting for it would be of no use: it is
+        damaged or missing, its files or those of the log cannot be used, or its process is not
+        there or says nothing. For any thread; asks nobody.
+        """
+        if log not in self._following or time.monotonic() - self._heard > _SILENCE_SECONDS:
+            return None
+        indexed = self._indexed.get(log, {})
+        sizes = self._sizes.get(log, {}).copy()
+        return sum(max(0, size - indexed.get(shard, 0)) for shard, size in sizes.items())
+
+    def _take_news(self, indexed: Mapping[str, dict[str, int]], following: Sequence[str]) -> None:
         self._indexed |= indexed
+        self._following = frozenset(following)
+        self._heard = time.monotonic()
         self._grown.set()
         self._grown = asyncio.Event()
 

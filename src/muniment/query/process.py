@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -33,7 +33,9 @@ from muniment.query.sql import SqlRunner
 
 _WORKERS = 4
 _ANNOUNCE_SECONDS = 0.1
-_NICENESS = 5
+_REPEAT_SECONDS = 1.0
+_NICENESS = 10
+_SETTLE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ class Worker:
         self._sink = sink
         self._writing = Lock()
         self._ended = Event()
-        self._follower = Follower(data, open_reader, clock=time.monotonic, now=_now, settle=_settle)
+        self._follower = Follower(data, open_reader, clock=time.monotonic, now=now, settle=Settle())
         self._engine = Engine(clock=time.monotonic)
         self._service = Service(self._follower, self._engine, SqlRunner(data))
         self._pool = ThreadPoolExecutor(_WORKERS, "query")
@@ -95,14 +97,18 @@ class Worker:
             self._say({"id": message["id"], "error": error_message(failed)})
 
     def _announce(self) -> None:
-        """Tells what has become searchable, at most every so often."""
-        told: dict[str, dict[str, int]] = {}
+        """Tells what has become searchable and which logs are followed, at most every so often.
+
+        That there is nothing new is told now and then, too: it shows that this process is well.
+        """
+        told: tuple[dict[str, dict[str, int]], list[str]] = {}, []
+        due = time.monotonic()
         while not self._ended.wait(_ANNOUNCE_SECONDS):
-            now = self._follower.cursors()
-            news = {log: cursors for log, cursors in now.items() if told.get(log) != cursors}
-            if news:
-                self._say({"indexed": news})
-                told = now
+            now = self._follower.cursors(), self._follower.following()
+            news = {log: cursors for log, cursors in now[0].items() if told[0].get(log) != cursors}
+            if news or now[1] != told[1] or time.monotonic() >= due:
+                self._say({"indexed": news, "following": now[1]})
+                told, due = now, time.monotonic() + _REPEAT_SECONDS
 
     def _say(self, message: dict[str, Any]) -> None:
         line = orjson.dumps(message) + b"\n"
@@ -142,15 +148,25 @@ def _end(fault: threading.ExceptHookArgs) -> None:
     os._exit(70)
 
 
-def _now() -> int:
+def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _settle() -> None:
-    """Hands freed memory back to the system."""
-    pa.default_memory_pool().release_unused()
-    if _TRIM is not None:
-        _TRIM(0)
+class Settle:
+    """Hands freed memory back to the system, at most once a second: pages that come back cost."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._due = clock()
+
+    def __call__(self) -> None:
+        """Does it unless it was done a moment ago."""
+        if self._clock() < self._due:
+            return
+        pa.default_memory_pool().release_unused()
+        if _TRIM is not None:
+            _TRIM(0)
+        self._due = self._clock() + _SETTLE_SECONDS
 
 
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -17,6 +17,8 @@ from muniment.index.reading import rows
 
 LOG, SHARD = "edge", "0a1b2c3d"
 DAY = 86_400
+FRAME = 8
+"""Entries in a frame of a `ListReader`."""
 
 
 @dataclass
@@ -36,11 +38,16 @@ class Clock:
 
 
 @dataclass
-class EntryRun:
-    """Consecutive entries, as a shard reader gives them."""
+class PackedRun:
+    """Consecutive entries, packed, as a shard reader gives them."""
 
     first: int
-    entries: list[bytes]
+    count: int
+    payload: bytes
+
+
+def packed(found: Sequence[bytes]) -> bytes:
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in found])
 
 
 @dataclass
@@ -54,10 +61,11 @@ class ListReader:
     def advance(self, size: int) -> None:
         self.size = max(self.size, size)
 
-    def read(self, start: int, max_entries: int = 8, max_bytes: int = 1 << 20) -> EntryRun:
+    def packed(self, start: int) -> PackedRun:
         if self.fault is not None:
             raise self.fault
-        return EntryRun(start, self.entries[start : min(self.size, start + max_entries)])
+        found = self.entries[start : min(self.size, start + FRAME)]
+        return PackedRun(start, len(found), packed(found))
 
 
 def entry(number: int, *, day: int = 0) -> bytes:

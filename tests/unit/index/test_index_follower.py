@@ -12,7 +12,7 @@ from index_fixture import LOG, SHARD, ListReader, all_rows, entries, expected_ro
 from muniment.errors import Corrupt, Unavailable, UnknownLog
 from muniment.index import IndexDamaged, check_index
 from muniment.index.follower import Follower
-from muniment.index.reading import rows
+from muniment.index.reading import Turn, rows
 
 PATIENCE = 20.0
 
@@ -187,14 +187,14 @@ def test_a_fault_with_one_log_does_not_stop_the_others(
 ) -> None:
     from muniment.index import follower
 
-    real = follower.rows
+    real = follower.packed_rows
 
-    def picky(found: list[bytes], *, log: str, shard: str, first: int) -> object:
+    def picky(turn: Turn, *, log: str, shard: str) -> object:
         if log == LOG:
             raise RuntimeError("a fault")
-        return real(found, log=log, shard=shard, first=first)
+        return real(turn, log=log, shard=shard)
 
-    monkeypatch.setattr(follower, "rows", picky)
+    monkeypatch.setattr(follower, "packed_rows", picky)
     house.follower.start({LOG: [SHARD], "other": ["22222222"]})
     house.grow(3)
     house.grow(4, log="other", shard="22222222")

@@ -15,7 +15,7 @@ from muniment.index.part import by_day, name_digest, name_shard, write_part
 
 
 def test_the_name_says_shard_first_index_count_and_digest(tmp_path: Path) -> None:
-    part = write_part(tmp_path, "2026-03-01", prune(table_of(entries(9, 40), 40)))
+    part = write_part(tmp_path, "2026-03-01", [prune(table_of(entries(9, 40), 40))])
     digest = sha256((tmp_path / part.path).read_bytes()).hexdigest()
     assert part.path == f"day=2026-03-01/{SHARD}-{40:020d}-{9:010d}-{digest}.parquet"
     assert (name_shard(part.path), name_digest(part.path)) == (SHARD, digest)
@@ -27,17 +27,17 @@ def test_rows_stand_newest_first_in_row_groups_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("muniment.index.part.ROW_GROUP", 10)
-    part = write_part(tmp_path, "2026-03-01", prune(table_of(entries(35))))
+    part = write_part(tmp_path, "2026-03-01", [prune(table_of(entries(35)))])
     file = pq.ParquetFile(tmp_path / part.path)
     times = file.read()["time"].to_pylist()
     assert times == sorted(times, reverse=True)
     assert (part.latest, part.earliest) == (times[0], times[-1])
     groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-    assert groups == [10, 10, 10, 5]
+    assert groups == [9, 9, 9, 8]
 
 
 def test_a_part_knows_the_columns_that_it_has(tmp_path: Path) -> None:
-    part = write_part(tmp_path, "2026-03-01", prune(table_of(entries(3))))
+    part = write_part(tmp_path, "2026-03-01", [prune(table_of(entries(3)))])
     assert part.columns == leaf_columns(pq.read_schema(tmp_path / part.path))
     assert part.columns is not None
     assert "actor.user.name" in part.columns

@@ -22,6 +22,7 @@ from muniment.log import Batch, Shard
 from muniment.log.note import Signer
 from muniment.query import QueryProcess
 from muniment.query import channel as channel_module
+from muniment.query import client as client_module
 from muniment.query.protocol import error_message, read_error
 
 LOG, SHARD = "edge", "0a1b2c3d"
@@ -303,3 +304,62 @@ def test_a_killed_process_neither_doubles_nor_loses_a_row(
 
     run(work())
     assert check_index(tmp_path / "index" / LOG) == []
+
+
+def test_the_lag_is_known_without_asking(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            home.grow(20)
+            await home.indexed(20)
+            await until(_is, lambda: home.query.lag(LOG) == 0)
+            home.query.advance(LOG, SHARD, 25)  # which the process has not been told yet
+            assert home.query.lag(LOG) == 5
+            assert home.query.lag("none") is None
+
+    run(work())
+
+
+def test_there_is_no_lag_where_nothing_is_followed(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            home.grow(20)
+            await until(_is, lambda: home.query.lag(LOG) == 0)
+            assert home.query.pid is not None
+            os.kill(home.query.pid, signal.SIGKILL)
+            await until(_is, lambda: home.query.lag(LOG) is None)
+            await until(_is, lambda: home.query.lag(LOG) == 0)
+
+    run(work())
+    manifest = tmp_path / "index" / LOG / "SHA256SUMS"
+    manifest.write_bytes(manifest.read_bytes().replace(b"0", b"1"))
+
+    async def damaged() -> None:
+        async with house(tmp_path) as home:
+            await until(_is, lambda: home.query.indexed(LOG) == {})
+            await asyncio.sleep(0.5)
+            assert home.query.lag(LOG) is None
+
+    run(damaged())
+
+
+def test_a_process_that_hangs_is_not_following(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_SILENCE_SECONDS", 2.0)
+
+    async def work() -> None:
+        async with house(tmp_path) as home:
+            await until(_is, lambda: home.query.lag(LOG) == 0)
+            assert home.query.pid is not None
+            os.kill(home.query.pid, signal.SIGSTOP)
+            try:
+                await until(_is, lambda: home.query.lag(LOG) is None)
+            finally:
+                os.kill(home.query.pid, signal.SIGCONT)
+            await until(_is, lambda: home.query.lag(LOG) == 0)
+
+    run(work())
+
+
+async def _is(condition: Callable[[], bool]) -> bool:
+    return condition()

@@ -8,6 +8,7 @@ from muniment.event import stamps
 from muniment.event.access import http_events
 from muniment.event.access_json import access, fields
 from muniment.event.haproxy.common import PRODUCT, milliseconds, termination_detail
+from muniment.event.nulls import nulls
 from muniment.event.objects import Objects, decode_object, salvage
 from muniment.event.source import Context
 from muniment.event.unmapped import joined
@@ -72,7 +73,7 @@ def parse(lines: pl.Series, context: Context) -> pl.DataFrame:
     raw = fields(objects, NAMES, decode=None)
     counts = fields(objects, {k: (v,) for k, v in _COUNTS.items()}, decode=None)
     if raw.width == 0:
-        raw = pl.DataFrame({"request": pl.Series([None] * len(lines), dtype=pl.String)})
+        raw = pl.DataFrame({"request": nulls(len(lines), pl.String)})
     flat = _haproxy(access(raw, None), context)
     if counts.width:
         numbers = counts.with_columns(pl.all().str.strip_prefix("+").cast(pl.Int32, strict=False))

@@ -16,6 +16,7 @@ from muniment.event import stamps
 from muniment.event.access import http_events, with_unmapped
 from muniment.event.escapes import BACKSLASH, undo
 from muniment.event.nginx import upstream
+from muniment.event.nulls import nulls
 from muniment.event.request import split_request, url
 from muniment.event.source import Context
 
@@ -114,7 +115,7 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 def _tail(rest: pl.Series) -> list[pl.Series]:
     """What may follow the combined format: upstreaminfo, X-Forwarded-For, or anything else."""
     if rest.null_count() == len(rest):
-        none = pl.Series([None] * len(rest), dtype=pl.String)
+        none = nulls(len(rest), pl.String)
         return [none.alias("trailing"), none.alias("alternative")]
     info = rest.str.extract_groups(_UPSTREAM_INFO).struct.unnest()
     forwarded = rest.str.extract(_FORWARDED)

@@ -17,6 +17,7 @@ from muniment.event.access_json import access, fields
 from muniment.event.escapes import from_backslash
 from muniment.event.nginx import upstream
 from muniment.event.nginx.access import PRODUCT
+from muniment.event.nulls import nulls
 from muniment.event.objects import (
     Object,
     Objects,
@@ -99,7 +100,7 @@ def _decode(line: str) -> tuple[Object | None, str | None, bool]:
 def _events(objects: Objects, faults: pl.Series, undo: Callable[[str], str] | None) -> pl.DataFrame:
     raw = fields(objects, NAMES, decode=undo)
     if raw.width == 0:
-        raw = pl.DataFrame({"request": pl.Series([None] * len(faults), dtype=pl.String)})
+        raw = pl.DataFrame({"request": nulls(len(faults), pl.String)})
     flat = _nginx(access(raw, None))
     cut = pl.when(faults.is_not_null()).then(pl.lit('{"truncated":true}'))
     flat = flat.with_columns(joined(pl.lit(objects.unmapped()), cut).alias("unmapped"), faults)
@@ -111,7 +112,7 @@ def _events(objects: Objects, faults: pl.Series, undo: Callable[[str], str] | No
 
 def _nginx(flat: pl.DataFrame) -> pl.DataFrame:
     have = set(flat.columns)
-    none = pl.Series([None] * flat.height, dtype=pl.String)
+    none = nulls(flat.height, pl.String)
     added: list[pl.Expr | pl.Series] = []
     if "epoch" in have:
         epoch = stamps.milliseconds(pl.col("epoch").cast(pl.Float64, strict=False))

@@ -63,7 +63,7 @@ class _Pace:
     def answered(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"HTTP/1.1 201"):
             self.acknowledged += self.entries
-        elif head.startswith((b"HTTP/1.1 503", b"HTTP/1.1 429")):
+        elif head.startswith(b"HTTP/1.1 429"):
             self.refused += self.entries
         elif not self.done.done():
             self.done.set_exception(RuntimeError(f"{head[:40]!r} {body[:200]!r}"))
@@ -94,6 +94,11 @@ class _Connection(asyncio.Protocol):
             return
         asyncio.get_running_loop().call_at(found[0], self._transport.write, found[1])
 
+    def _rest(self, head: bytes) -> None:
+        """Waits as long as a 429 asks for, as an honest client does."""
+        seconds = int(head.lower().partition(b"retry-after: ")[2].partition(b"\r\n")[0])
+        asyncio.get_running_loop().call_later(seconds, self._send)
+
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
@@ -103,7 +108,10 @@ class _Connection(asyncio.Protocol):
         if len(body) >= length:
             self._buffer = body[length:]
             self._pace.answered(head, body)
-            self._send()
+            if head.startswith(b"HTTP/1.1 429"):
+                self._rest(head)
+            else:
+                self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._pace.closed()

@@ -10,6 +10,7 @@ from threading import Condition, Thread
 from typing import Any
 
 from muniment.errors import MunimentError, Unavailable, UnknownLog
+from muniment.index.catch_up import Decoders
 from muniment.index.damage import IndexDamaged
 from muniment.index.log_index import LogIndex
 from muniment.index.reading import MAX_ENTRIES, OpenReader, packed_rows, take
@@ -63,6 +64,8 @@ class Follower:
         self._changed = Condition()
         self._stopping = False
         self._pool = ThreadPoolExecutor(1, "flush")
+        self._decoders = Decoders()
+        self._settle = settle
         self._threads = [
             Thread(target=self._follow, name="follow"),
             Thread(target=self._merge, name="merge"),
@@ -88,6 +91,7 @@ class Follower:
             if thread.is_alive():
                 thread.join()
         self._pool.shutdown()
+        self._decoders.close()
         for state in self._logs.values():
             if state.index is not None:
                 try:
@@ -216,7 +220,7 @@ class Follower:
         try:
             busy = False
             for name, shard in list(state.shards.items()):
-                busy |= self._read(state.index, name, shard)
+                busy |= self._read(state, state.index, name, shard)
             return busy
         except Exception as error:  # a fault here must not stop the other logs
             self._failed(state, error)
@@ -244,13 +248,13 @@ class Follower:
         if state.flushing is not None and state.flushing.done():
             state.flushing = None
 
-    def _flush(self, state: LogState, index: LogIndex) -> None:
+    def _flush(self, state: LogState, index: LogIndex, at_once: bool = False) -> None:
         try:
             if state.broken:
                 index.reopen()
                 state.broken = False
                 state.trouble = None
-            if self._is_due(index):
+            if at_once or self._is_due(index):
                 index.flush()
                 state.trouble = None
         except Exception as error:  # a fault here must not stop the other logs
@@ -274,12 +278,14 @@ class Follower:
         states = list(self._logs.values())
         return sum(state.index.recent_size for state in states if state.index is not None)
 
-    def _read(self, index: LogIndex, name: str, shard: ShardState) -> bool:
+    def _read(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
         start = index.next_index(name)
         if 0 < shard.reader.size < start:
             raise index.ahead(name, shard.reader.size)
         if shard.reader.size <= start or shard.retry_at > self._clock():
             return False
+        if shard.reader.size - start > _FAR_BEHIND and self._catch_up(state, index, name, shard):
+            return True
         try:
             turn = take(shard.reader, start)
         except (MunimentError, OSError) as error:
@@ -289,6 +295,23 @@ class Follower:
             return False
         shard.trouble = ""
         return index.append(name, packed_rows(turn, log=index.log, shard=name), start + turn.count)
+
+    def _catch_up(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
+        """Takes many rows at once, past memory; tells whether there were any."""
+        if state.flushing is not None:
+            wait([state.flushing])
+        if state.broken or index.recent_rows:
+            state.flushing = self._pool.submit(self._flush, state, index, True)
+            wait([state.flushing])
+        if state.broken or index.recent_rows:
+            return False
+        start = index.next_index(name)
+        turns = self._decoders.turns(
+            shard.reader, start, log=index.log, shard=name, stopping=lambda: self._stopping
+        )
+        rows = index.catch_up(name, turns)
+        self._settle()
+        return rows > 0
 
     def _merge(self) -> None:
         while not self._stopping:

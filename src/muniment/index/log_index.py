@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -11,6 +11,7 @@ from threading import Lock
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from muniment.index.bulk import Bulk
 from muniment.index.columns import prune
 from muniment.index.damage import Finding, IndexDamaged
 from muniment.index.manifest import Sync
@@ -117,6 +118,37 @@ class LogIndex:
             self._moving = 0
             self.oldest_row = self._clock() if left else None
         self._in_parts = dict(self._table.cursors)
+
+    def catch_up(self, shard: str, turns: Iterator[tuple[pa.Table, int]]) -> int:
+        """Moves pruned rows straight into parts; all become searchable together.
+
+        `turns` are tables and the index of the entry after each, from `next_index` on; there must
+        be no recent rows. Returns how many rows there were. Raises OSError: then call `reopen`.
+        """
+        rows, after = 0, 0
+        bulk = Bulk(self.directory, self._sync)
+        try:
+            with self._table.pending():
+                for table, after in turns:  # noqa: B007
+                    bulk.add(table)
+                    rows += table.num_rows
+                    del table  # or it would be kept while the next one is made
+                parts = bulk.finish()
+                if parts:
+                    self._table.commit(parts, [], {shard: after})
+                if self._table.checkpoint_due():
+                    self._table.checkpoint()
+        finally:
+            bulk.close()
+        for part in parts:
+            self._remember(part)
+        if rows:
+            with self._lock:
+                old = self._snapshot
+                cursors = {**old.cursors, shard: after}
+                self._snapshot = replace(old, parts=(*old.parts, *parts), cursors=cursors)
+            self._in_parts = dict(self._table.cursors)
+        return rows
 
     def _move(self, before: Snapshot) -> list[Part]:
         with self._table.pending():

@@ -6,9 +6,12 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -113,11 +116,11 @@ def write_part(
     Each row group is sorted; the part is durable when this returns.
     """
     schema = schema_of(frozenset().union(*(leaf_columns(table.schema) for table in tables)))
-    groups = (fit(group, schema) for table in reversed(tables) for group in _sorted(table))
+    groups = (fit(group, schema) for table in reversed(tables) for group in sorted_groups(table))
     return write_groups(directory, day, schema, groups, working=working, sync=sync)
 
 
-def _sorted(table: pa.Table) -> Iterator[pa.Table]:
+def sorted_groups(table: pa.Table) -> Iterator[pa.Table]:
     """Row groups of about the same size, newest first."""
     order = newest_first(table)
     number = -(-len(order) // ROW_GROUP)
@@ -135,45 +138,91 @@ def write_groups(
     working: str = "part",
     sync: Callable[[int], None] = os.fsync,
 ) -> Part:
-    """Writes sorted row groups of one shard and day as one part. Raises OSError.
+    """Writes sorted row groups of one shard and day as one part. Raises OSError."""
+    with PartWriter(directory, day, schema, working=working, sync=sync) as writer:
+        for group in groups:
+            writer.add(group)
+            del group  # or it would be kept while the next one is made
+        return writer.finish()
+
+
+class PartWriter:
+    """A part of one shard and day that grows by sorted row groups with the columns of `schema`.
 
     A file that is being written ends in `.tmp`; only the whole, synced file gets its name.
-    `working` tells apart those who write at the same time.
+    `working` tells apart those who write at the same time. All methods raise OSError.
     """
-    folder = directory / f"day={day}"
-    if not folder.exists():
-        folder.mkdir()
-        sync_directory(directory, sync)
-    unfinished = folder / f"{working}{WORKING}"
-    shards: set[str] = set()
-    rows, ranges = 0, _Ranges()
-    with unfinished.open("wb") as file:
-        with pq.ParquetWriter(file, schema, **_options(schema)) as writer:
-            for group in groups:
-                writer.write_table(group, row_group_size=ROW_GROUP)
-                ranges.add(group)
-                rows += group.num_rows
-                shards.update(group["shard"].unique().to_pylist())
-                del group  # or it would be kept while the next one is made
-        file.flush()
-        sync(file.fileno())
-    (shard,) = shards
-    name = f"{shard}-{ranges.first:020d}-{rows:010d}-{file_digest(unfinished)}{SUFFIX}"
-    size = unfinished.stat().st_size
-    unfinished.rename(folder / name)
-    sync_directory(folder, sync)
-    return Part(
-        path=f"day={day}/{name}",
-        size=size,
-        shard=shard,
-        day=day,
-        rows=rows,
-        first=ranges.first,
-        last=ranges.last,
-        earliest=ranges.earliest,
-        latest=ranges.latest,
-        columns=leaf_columns(schema),
-    )
+
+    def __init__(
+        self,
+        directory: Path,
+        day: str,
+        schema: pa.Schema,
+        *,
+        working: str = "part",
+        sync: Callable[[int], None] = os.fsync,
+    ) -> None:
+        self.schema = schema
+        self._day, self._sync = day, sync
+        self._folder = directory / f"day={day}"
+        if not self._folder.exists():
+            self._folder.mkdir()
+            sync_directory(directory, sync)
+        self._shards: set[str] = set()
+        self._rows, self._ranges = 0, _Ranges()
+        self._unfinished = self._folder / f"{working}{WORKING}"
+        self._file = self._unfinished.open("wb")
+        self._writer = pq.ParquetWriter(self._file, schema, **_options(schema))
+
+    def add(self, group: pa.Table) -> None:
+        """Writes a row group."""
+        self._writer.write_table(group, row_group_size=ROW_GROUP)
+        self._ranges.add(group)
+        self._rows += group.num_rows
+        self._shards.update(group["shard"].unique().to_pylist())
+
+    def finish(self) -> Part:
+        """Gives the part its name and returns it, durable."""
+        self._writer.close()
+        self._file.flush()
+        self._sync(self._file.fileno())
+        self._file.close()
+        (shard,) = self._shards
+        ranges, digest = self._ranges, file_digest(self._unfinished)
+        name = f"{shard}-{ranges.first:020d}-{self._rows:010d}-{digest}{SUFFIX}"
+        size = self._unfinished.stat().st_size
+        self._unfinished.rename(self._folder / name)
+        sync_directory(self._folder, self._sync)
+        return Part(
+            path=f"day={self._day}/{name}",
+            size=size,
+            shard=shard,
+            day=self._day,
+            rows=self._rows,
+            first=ranges.first,
+            last=ranges.last,
+            earliest=ranges.earliest,
+            latest=ranges.latest,
+            columns=leaf_columns(self.schema),
+        )
+
+    def close(self) -> None:
+        """Lets go of a file that will not be finished."""
+        if not self._file.closed:
+            with suppress(OSError):
+                self._writer.close()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class _Ranges:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from muniment.errors import IndexBehind
 from muniment.log import Acknowledgement, Batch
 
-_RETRY_SECONDS = 2
+_RETRY_SECONDS = 1
 
 Submit = Callable[[Batch], Future[Acknowledgement]]
 

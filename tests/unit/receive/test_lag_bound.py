@@ -36,7 +36,7 @@ def test_a_log_may_be_ahead_by_the_limit_and_no_more(index: Index) -> None:
     index.behind = 1_234_567
     with pytest.raises(IndexBehind, match="1,234,567 entries behind") as refused:
         bound.check("default")
-    assert refused.value.retry_after == 2
+    assert refused.value.retry_after == 1
     index.behind = 99
     bound.check("default")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
@@ -12,18 +11,12 @@ from typing import Any
 from muniment.errors import MunimentError, Unavailable, UnknownLog
 from muniment.index.catch_up import Decoders
 from muniment.index.damage import IndexDamaged
+from muniment.index.flusher import FLUSH_ROWS, FLUSH_SECONDS, Flusher
 from muniment.index.log_index import LogIndex
 from muniment.index.reading import MAX_ENTRIES, OpenReader, packed_rows, take
 from muniment.index.state import LogState, ShardState, status_of
 from muniment.index.turn import Turn
 
-FLUSH_ROWS = 131_072
-FLUSH_BYTES = 24 << 20
-FLUSH_SECONDS = 20.0
-_ALL_BYTES = 32 << 20
-"""With so much in memory, logs with more than their share are flushed before the others."""
-_MOST_BYTES = 48 << 20
-"""With so much in memory, nothing more is read until a flush has ended."""
 _TURN_SECONDS = 0.1
 """Turns begin this far apart, unless there is a whole turn to do: small ones cost as much."""
 _FAR_BEHIND = 250_000
@@ -58,12 +51,12 @@ class Follower:
         self._clock = clock
         self._now = now
         self._turn = Turn(settle)
-        self._flush_rows = flush_rows
-        self._flush_seconds = flush_seconds
         self._logs: dict[str, LogState] = {}
         self._changed = Condition()
         self._stopping = False
-        self._pool = ThreadPoolExecutor(1, "flush")
+        self._flusher = Flusher(
+            self._logs, self._failed, self._wake, clock, rows=flush_rows, seconds=flush_seconds
+        )
         self._decoders = Decoders()
         self._settle = settle
         self._threads = [
@@ -90,7 +83,7 @@ class Follower:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
-        self._pool.shutdown()
+        self._flusher.close()
         self._decoders.close()
         for state in self._logs.values():
             if state.index is not None:
@@ -196,13 +189,12 @@ class Follower:
 
     def _pause(self) -> float:
         """Seconds until something is due that no call announces."""
-        oldest = [
-            state.index.oldest_row
-            for state in self._logs.values()
-            if state.index is not None and state.index.oldest_row is not None
-        ]
-        due = min(oldest, default=self._clock()) + self._flush_seconds - self._clock()
-        return min(max(due, 0.01), 1.0) if oldest else 1.0
+        due = self._flusher.due_in()
+        return 1.0 if due is None else min(max(due, 0.01), 1.0)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _serve(self, state: LogState) -> bool:
         """Reads a piece of each shard of a log, flushes when due; tells whether there was any."""
@@ -216,7 +208,7 @@ class Follower:
             return state.index is not None
         if state.index.damage is not None:
             return False
-        self._flush_if_due(state, state.index)
+        self._flusher.flush_if_due(state, state.index)
         try:
             busy = False
             for name, shard in list(state.shards.items()):
@@ -239,45 +231,6 @@ class Follower:
         _log.error("%s", state.trouble.detail)
         state.retry_at = self._clock() + _RETRY_SECONDS
 
-    def _flush_if_due(self, state: LogState, index: LogIndex) -> None:
-        """Has the log flushed on the other thread; waits for that only for want of memory."""
-        if state.flushing is None and (state.broken or self._is_due(index)):
-            state.flushing = self._pool.submit(self._flush, state, index)
-        if state.flushing is not None and self._recent_size() >= _MOST_BYTES:
-            wait([state.flushing])
-        if state.flushing is not None and state.flushing.done():
-            state.flushing = None
-
-    def _flush(self, state: LogState, index: LogIndex, at_once: bool = False) -> None:
-        try:
-            if state.broken:
-                index.reopen()
-                state.broken = False
-                state.trouble = None
-            if at_once or self._is_due(index):
-                index.flush()
-                state.trouble = None
-        except Exception as error:  # a fault here must not stop the other logs
-            self._failed(state, error)
-        with self._changed:
-            self._changed.notify_all()
-
-    def _is_due(self, index: LogIndex) -> bool:
-        oldest = index.oldest_row
-        return oldest is not None and (
-            index.recent_rows >= self._flush_rows
-            or index.recent_size >= self._share()
-            or self._clock() - oldest >= self._flush_seconds
-        )
-
-    def _share(self) -> int:
-        """Bytes that the recent rows of one log may take: the fuller all are, the fewer."""
-        return FLUSH_BYTES if self._recent_size() < _ALL_BYTES else FLUSH_BYTES // 16
-
-    def _recent_size(self) -> int:
-        states = list(self._logs.values())
-        return sum(state.index.recent_size for state in states if state.index is not None)
-
     def _read(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
         start = index.next_index(name)
         if 0 < shard.reader.size < start:
@@ -298,12 +251,7 @@ class Follower:
 
     def _catch_up(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
         """Takes many rows at once, past memory; tells whether there were any."""
-        if state.flushing is not None:
-            wait([state.flushing])
-        if state.broken or index.recent_rows:
-            state.flushing = self._pool.submit(self._flush, state, index, True)
-            wait([state.flushing])
-        if state.broken or index.recent_rows:
+        if not self._flusher.empty(state, index):
             return False
         start = index.next_index(name)
         turns = self._decoders.turns(

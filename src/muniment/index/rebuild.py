@@ -11,7 +11,7 @@ from pathlib import Path
 
 from muniment.errors import Corrupt, UnknownLog
 from muniment.index.damage import IndexInUse
-from muniment.index.follower import FLUSH_BYTES, FLUSH_ROWS
+from muniment.index.flusher import FLUSH_BYTES, FLUSH_ROWS
 from muniment.index.log_index import LogIndex
 from muniment.index.manifest import LOCK
 from muniment.index.reading import OpenReader, packed_rows, take

@@ -136,7 +136,7 @@ def test_merges_wait_while_the_index_is_far_behind(
 def test_reading_waits_for_a_flush_when_memory_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.index.follower._MOST_BYTES", 1)
+    monkeypatch.setattr("muniment.index.flusher._MOST_BYTES", 1)
     monkeypatch.setattr(reading, "MAX_ENTRIES", 1)
     gate, waiting = threading.Event(), threading.Event()
     write = log_index.write_part

@@ -30,6 +30,8 @@ from muniment.log import Acknowledgement, Batch
 from muniment.log.writer import Done
 
 MAX_KEY_BYTES = 128
+SMALL_HOLD = 64 << 10
+"""Memory that is not worth giving back before the answer."""
 
 _PATH = re.compile(r"/api/v1/logs/([^/]+)/entries")
 _AS = re.compile(rb"as=([a-z0-9._-]{1,64})")
@@ -67,6 +69,7 @@ class Write:
     """
 
     context: Context
+    caller: Caller
     shards: dict[str, Shard]
     media: Media
     coding: Coding
@@ -83,7 +86,8 @@ class Write:
         source = _source(scope["query_string"]) or media.source
         key = _key(scope)
         origin = _origin(context.node, scope.get("client"), caller, source, key)
-        return cls(context, shards, media, coding, origin, key and f"{caller.name} {key}")
+        id_ = key and f"{caller.name} {key}"
+        return cls(context, caller, shards, media, coding, origin, id_)
 
     def submit(self, body: bytes, hold: Hold, done: Done) -> None:
         """Packs the body and queues it; `done` is called on the shard's thread.
@@ -95,29 +99,32 @@ class Write:
         chunks = bodies.pack(self.media, raw, receipt, hold)
         del raw
         batch = Batch(chunks, self.id)
-        hold.shrink_to(batch.size)
+        if hold.amount > SMALL_HOLD:
+            hold.shrink_to(batch.size)
         _choose(self.shards, self.id).offer(batch, done)
 
 
 class Head:
     """The head of a write, apart from its Content-Length; it can serve many requests.
 
-    What was made of it is kept, but who calls is decided anew for each request.
+    What was made of it is kept. Who shows a token is looked up anew for each request, for tokens
+    can be revoked; who shows none is the same for the same head.
     """
 
     def __init__(self, context: Context, log: str, scope: Scope) -> None:
         self.chunked = header(scope, b"transfer-encoding") is not None
         self._context, self._log, self._scope = context, log, scope
         self._call = call_of(scope)
-        self._last: tuple[Caller, Write] | None = None
+        self._last: Write | None = None
 
     def write(self) -> Write:
         """Returns what is to be done. Raises MunimentError where the call is not admitted now."""
-        caller = self._context.guard.admit(self._call)
-        if self._last is None or self._last[0] != caller:
-            self._last = caller, Write.of(self._context, self._log, self._scope, caller)
+        if self._last is None or self._call.authorization is not None:
+            caller = self._context.guard.admit(self._call)
+            if self._last is None or self._last.caller != caller:
+                self._last = Write.of(self._context, self._log, self._scope, caller)
         self._context.lag_bound.check(self._log)
-        return self._last[1]
+        return self._last
 
 
 def _source(query: bytes) -> str:
@@ -172,6 +179,8 @@ def _origin(
 def _choose(shards: dict[str, Shard], id_: str | None) -> Shard:
     """Returns the shard for a batch: the same one for the same id, else in turn, healthy first."""
     names = list(shards)
+    if len(names) == 1:
+        return shards[names[0]]
     if id_ is not None:
         return shards[names[crc32(id_.encode()) % len(names)]]
     first = next(_turn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -24,6 +25,7 @@ from muniment.api.receiving import check_size
 from muniment.api.write import Head, Write, created
 from muniment.errors import MunimentError
 from muniment.log import Acknowledgement
+from muniment.log.writer import Done
 from muniment.receive.mailbox import Mailbox
 
 INLINE_BYTES = 32 << 10
@@ -111,7 +113,9 @@ class WriteCycle:
     def _begin(self) -> None:
         self._write = self.head.write()
         if self._length is not None:
-            self._limit(self._length)
+            check_size(self._length, self._connection.context.limits.body)
+            if self.more_body:  # what has come whole is held as it is packed
+                self._hold.grow_to(self._length)
         elif self.head.chunked:
             self._account()
         else:
@@ -126,11 +130,8 @@ class WriteCycle:
 
     def _account(self) -> None:
         if not self.response_complete:
-            self._limit(self._received)
-
-    def _limit(self, size: int) -> None:
-        check_size(size, self._connection.context.limits.body)
-        self._hold.grow_to(size)
+            check_size(self._received, self._connection.context.limits.body)
+            self._hold.grow_to(self._received)
 
     def _submit(self) -> None:
         assert self._write is not None
@@ -138,20 +139,20 @@ class WriteCycle:
         self._pieces = []
         self._submitted = True
         if self._write.coding is Coding.IDENTITY and len(body) <= INLINE_BYTES:
-            self._write.submit(body, self._hold, self._done)
+            self._write.submit(body, self._hold, self._done())
         else:
             self._connection.context.workers.submit(self._submit_apart, self._write, body)
 
     def _submit_apart(self, write: Write, body: bytes) -> None:
         """The same on a worker's thread."""
         try:
-            write.submit(body, self._hold, self._done)
+            write.submit(body, self._hold, self._done())
         except Exception as error:
             self._connection.mailbox.post(self._refuse, error)
 
-    def _done(self, result: Acknowledgement | MunimentError) -> None:
-        """Called on the shard's thread."""
-        self._connection.mailbox.post(self._settle, result)
+    def _done(self) -> Done:
+        """What the shard's thread calls with the answer."""
+        return partial(self._connection.mailbox.post, self._settle)
 
     def _settle(self, result: Acknowledgement | MunimentError) -> None:
         if isinstance(result, MunimentError):
@@ -184,7 +185,7 @@ class WriteCycle:
         self.response_started = True
         answer = (
             STATUS_LINE[status],
-            _lines(self._connection.server_state.default_headers),
+            _common(tuple(self._connection.server_state.default_headers)),
             lines,
             API_HEADERS,
             b"" if self.keep_alive else b"connection: close\r\n",
@@ -211,6 +212,12 @@ class WriteCycle:
     def _let_go(self) -> None:
         self._pieces = []
         self._hold.shrink_to(0)
+
+
+@lru_cache(maxsize=2)
+def _common(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """The server's own headers; they change once a second, with the date."""
+    return _lines(headers)
 
 
 def _lines(headers: Headers) -> bytes:

@@ -146,7 +146,8 @@ class Writer:
                 raise Overloaded(f"{self._queued:,} bytes wait for the disk")
             self._queue.append(waiting)
             self._queued += batch.size
-            self._changed.notify_all()
+            if len(self._queue) == 1:  # otherwise the writer is not waiting
+                self._changed.notify_all()
 
     def wait_published(self, size: int, timeout: float) -> bool:
         """Waits until a published checkpoint covers `size` entries; says whether one does."""

@@ -37,6 +37,7 @@ class QueryProcess:
         self._logs = {log: list(shards) for log, shards in logs.items()}
         self._sizes: dict[str, dict[str, int]] = {}
         self._indexed: dict[str, dict[str, int]] = {}
+        self._lags: dict[str, int] = {}
         self._following: frozenset[str] = frozenset()
         self._heard = 0.0
         self._grown = asyncio.Event()
@@ -63,6 +64,7 @@ class QueryProcess:
     def advance(self, log: str, shard: str, size: int) -> None:
         """Tells the durable size of a shard. For any thread; never blocks."""
         self._sizes.setdefault(log, {})[shard] = size
+        self._count(log)
         self._channel.advance(log, shard, size)
 
     async def search(
@@ -166,12 +168,19 @@ class QueryProcess:
         """
         if log not in self._following or time.monotonic() - self._heard > _SILENCE_SECONDS:
             return None
+        return self._lags.get(log, 0)
+
+    def _count(self, log: str) -> None:
+        """Notes the lag of a log; each request asks for it, and only commits and news change it."""
         indexed = self._indexed.get(log, {})
         sizes = self._sizes.get(log, {}).copy()
-        return sum(max(0, size - indexed.get(shard, 0)) for shard, size in sizes.items())
+        behind = (max(0, size - indexed.get(shard, 0)) for shard, size in sizes.items())
+        self._lags[log] = sum(behind)
 
     def _take_news(self, indexed: Mapping[str, dict[str, int]], following: Sequence[str]) -> None:
         self._indexed |= indexed
+        for log in indexed:
+            self._count(log)
         self._following = frozenset(following)
         self._heard = time.monotonic()
         self._grown.set()

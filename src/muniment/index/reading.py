@@ -15,7 +15,7 @@ from muniment.errors import MunimentError
 from muniment.event import SCHEMA, decode, decode_packed
 
 MAX_ENTRIES = 12_288
-MAX_BYTES = 4 << 20
+MAX_BYTES = 3 << 20
 """A turn ends with the frame that reaches one of these: enough for the fixed cost of a turn to be
 small, few enough for its rows to fit into memory twice."""
 _BAD = "the decoder failed: {}"

@@ -47,12 +47,12 @@ bench: $(VENV)/.dev $(VENV)/.kernel  ## measure, each figure beside its limit in
 	$(BIN)/python -m bench
 
 fuzz: $(VENV)/.dev $(VENV)/.kernel  ## search longer for bytes that a reader of them does not bear
-	$(BIN)/python -m pytest -n 2 -m fuzz --hypothesis-profile=fuzz
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
 	  cd kernel && for target in $(FUZZED); do \
 	    cargo +nightly fuzz run $$target -- -max_total_time=20 -max_len=65536 || exit 1; \
 	  done; \
 	else echo "cargo-fuzz or a nightly Rust is not installed: the native kernel is not fuzzed"; fi
+	$(BIN)/python -m pytest -n 2 -m fuzz --hypothesis-profile=fuzz
 
 components:  ## the real servers that the tests drive, from Debian packages
 	@./.ci/components

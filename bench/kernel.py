@@ -75,10 +75,6 @@ class Data:
         """What the index does first with a chunk."""
         return [kernel.split(chunk.payload) for chunk in self.chunks[place]]
 
-    def compress(self, kernel: Kernel, place: int) -> object:
-        """Compression alone, which the twins share: the library's."""
-        return [kernel.compress(chunk.payload) for chunk in self.chunks[place]]
-
 
 def _seconds(work: Work, kernel: Kernel, pool: ThreadPoolExecutor | None) -> float:
     run: Callable[[Iterable[int]], object] = lambda places: [work(kernel, p) for p in places]  # noqa: E731
@@ -102,7 +98,6 @@ def main() -> None:
         "lines": data.lines,
         "verify": data.verify,
         "split": data.split,
-        "compress": data.compress,
     }
     print("| what | threads | native us/entry | MB/s | Python us/entry | MB/s | ratio |")
     print("|---|---:|---:|---:|---:|---:|---:|")

@@ -1,7 +1,7 @@
 //! What the targets check alike: chunks against the rules, hashes against a naive tree.
 
 use muniment_kernel::pack::{CHUNK_BYTES, COMPRESS_CHUNK_BYTES, Chunk, MAX_CHUNK_BYTES};
-use muniment_kernel::{stored, unpack};
+use muniment_kernel::unpack;
 use sha2::{Digest, Sha256};
 
 /// Cuts the input at the first `|`: a header and a body.
@@ -23,7 +23,7 @@ pub fn chunks_hold(chunks: &[Chunk], entries: &[Vec<u8>]) {
         if !chunk.compressed.is_empty() {
             assert!(chunk.payload.len() >= COMPRESS_CHUNK_BYTES);
             assert!(chunk.compressed.len() <= chunk.payload.len() * 7 / 8);
-            let back = stored::decompress(&chunk.compressed, chunk.payload.len());
+            let back = zstd::bulk::decompress(&chunk.compressed, chunk.payload.len()).ok();
             assert_eq!(back.as_ref(), Some(&chunk.payload));
         }
         found.extend(inside.into_iter().map(<[u8]>::to_vec));

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::{merkle, pack, stored, unpack as entries};
+use crate::{merkle, pack, unpack as entries};
 
 /// Below this much work the lock is kept: waiting to get it back would cost more.
 const RELEASE_BYTES: usize = 8 << 10;
@@ -93,22 +93,5 @@ mod module {
     #[pyfunction]
     fn root<'py>(py: Python<'py>, frontier: &[u8]) -> Option<Bound<'py, PyBytes>> {
         merkle::root(frontier).map(|root| PyBytes::new(py, &root))
-    }
-
-    #[pyfunction]
-    fn crc32c(py: Python<'_>, data: &[u8], seed: u32) -> u32 {
-        work(py, data.len(), || stored::crc32c(data, seed))
-    }
-
-    #[pyfunction]
-    fn compress<'py>(py: Python<'py>, data: &[u8]) -> Option<Bound<'py, PyBytes>> {
-        let frame = work(py, data.len(), || stored::compress(data))?;
-        Some(PyBytes::new(py, &frame))
-    }
-
-    #[pyfunction]
-    fn decompress<'py>(py: Python<'py>, data: &[u8], size: usize) -> Option<Bound<'py, PyBytes>> {
-        let found = work(py, size, || stored::decompress(data, size))?;
-        Some(PyBytes::new(py, &found))
     }
 }

@@ -2,7 +2,8 @@
 
 Where it refuses, the twin in Python is asked the same: it raises the error, the same for both by
 construction, or takes what the compiled code left to it (JSON nested deeper than 128, say). The
-compiled code takes nothing that the twin refuses.
+compiled code takes nothing that the twin refuses. Checksums and compression by themselves are the
+twin's: its libraries are compiled code already, and gained nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,21 @@ import muniment_kernel as compiled
 
 from muniment.kernel import python
 from muniment.kernel.chunk import Chunk, Split
+from muniment.kernel.python import compress, crc32c, decompress
+
+__all__ = [
+    "compress",
+    "crc32c",
+    "decompress",
+    "extend",
+    "leaf_hashes",
+    "pack_json_lines",
+    "pack_lines",
+    "pack_records",
+    "root",
+    "split",
+    "unpack",
+]
 
 
 def pack_lines(body: bytes, header: bytes) -> list[Chunk]:
@@ -67,20 +83,3 @@ def root(frontier: bytes) -> bytes:
     """As `python.root`."""
     found = compiled.root(frontier)
     return python.root(frontier) if found is None else found
-
-
-def crc32c(data: bytes, seed: int = 0) -> int:
-    """As `python.crc32c`."""
-    return compiled.crc32c(data, seed)
-
-
-def compress(data: bytes) -> bytes:
-    """As `python.compress`, though not always to the same bytes."""
-    found = compiled.compress(data)
-    return python.compress(data) if found is None else found
-
-
-def decompress(data: bytes, size: int) -> bytes:
-    """As `python.decompress`."""
-    found = compiled.decompress(data, size) if 0 <= size < 1 << 32 else None
-    return python.decompress(data, size) if found is None else found

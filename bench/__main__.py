@@ -7,26 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.measures import MEASURES, Row
-from muniment import kernel
-
-
-def _table(rows: list[Row]) -> str:
-    lines = [
-        "| what | rate | limit in the same run | its rate | ratio | detail |",
-        "|---|---:|---|---:|---:|---|",
-    ]
-    lines += [
-        f"| {row.what} | {row.rate:,.0f} {row.unit} | {row.limit} | {row.limit_rate:,.0f} "
-        f"| {row.ratio:.2f} | {row.detail} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
+from bench.report import machine, table
 
 
 def main() -> None:
@@ -39,19 +23,13 @@ def main() -> None:
     rows: list[Row] = []
     for name in arguments.only or MEASURES:
         rows += MEASURES[name](arguments.runs, arguments.scratch)
-    machine = {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "kernel": kernel.ACTIVE,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    on = machine()
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
-    document = {"machine": machine, "rows": [row.as_dict() for row in rows]}
+    document = {"machine": on, "rows": [row.as_dict() for row in rows]}
     (results / "latest.json").write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(machine))
-    print(_table(rows))
+    print(json.dumps(on))
+    print(table(rows, "rate", "limit"))
 
 
 if __name__ == "__main__":

@@ -147,11 +147,6 @@ def _lag(server: Server) -> int:
     return sum(shard["lag"] for shard in search["logs"]["default"]["shards"].values())
 
 
-def _query_process(server: Server) -> int:
-    root = server.process.pid
-    return int(Path(f"/proc/{root}/task/{root}/children").read_text().split()[0])
-
-
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -163,7 +158,7 @@ def _peak(pid: int) -> int:
 
 
 def _measure(server: Server, rate: float, seconds: float, stopped: float) -> None:
-    pid = _query_process(server)
+    (pid,) = server.children()
     before = _cpu(server.process.pid), _cpu(pid)
     with_index = _run(server, rate, seconds, watch=True)
     ingest, query = _cpu(server.process.pid) - before[0], _cpu(pid) - before[1]

@@ -7,37 +7,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.measures import Row
 from bench.peers import immudb, rsyslog, tessera
 from bench.peers.install import DEFAULT
-from muniment import kernel
+from bench.report import machine, table
 
 PEERS: dict[str, tuple[str, Callable[[int, Path, Path], list[Row]]]] = {
     "tessera": ("bin/tessera-log", tessera.rows),
     "immudb": ("bin/immudb-load", immudb.rows),
     "rsyslog": ("rsyslog/usr/sbin/rsyslogd", rsyslog.rows),
 }
-
-
-def _table(rows: list[Row]) -> str:
-    lines = [
-        "| what | Muniment | peer in the same run | its rate | ratio | detail |",
-        "|---|---:|---|---:|---:|---|",
-    ]
-    lines += [
-        f"| {row.what} | {row.rate:,.0f} {row.unit} | {row.limit} | {row.limit_rate:,.0f} "
-        f"| {row.ratio:.2f} | {row.detail} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
 
 
 def _measured(names: list[str], runs: int, scratch: Path, installed: Path) -> list[Row]:
@@ -68,18 +52,12 @@ def main() -> None:
     arguments = parser.parse_args()
     names = arguments.only or list(PEERS)
     rows = _measured(names, arguments.runs, arguments.scratch, arguments.installed.resolve())
-    machine = {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "kernel": kernel.ACTIVE,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    on = machine()
     if arguments.json:
-        document = {"machine": machine, "rows": [row.as_dict() for row in rows]}
+        document = {"machine": on, "rows": [row.as_dict() for row in rows]}
         arguments.json.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(machine))
-    print(_table(rows))
+    print(json.dumps(on))
+    print(table(rows, "Muniment", "peer"))
 
 
 if __name__ == "__main__":

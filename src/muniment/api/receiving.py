@@ -27,14 +27,19 @@ def declared_length(scope: Scope) -> int | None:
     length = header(scope, b"content-length")
     if length is None:
         if header(scope, b"transfer-encoding") is None:
-            raise LengthRequired(
-                "the request has no Content-Length and is not chunked",
-                advice="send Content-Length, or Transfer-Encoding: chunked",
-            )
+            raise length_required()
         return None
     if not (length.isascii() and length.isdigit()):
         raise InputError("the Content-Length is no number")
     return int(length)
+
+
+def length_required() -> LengthRequired:
+    """Returns the error for a request that says neither its length nor that it is chunked."""
+    return LengthRequired(
+        "the request has no Content-Length and is not chunked",
+        advice="send Content-Length, or Transfer-Encoding: chunked",
+    )
 
 
 def check_size(size: int, limit: int) -> None:

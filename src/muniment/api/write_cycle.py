@@ -20,8 +20,8 @@ from muniment.api.bodies import Coding
 from muniment.api.budget import Hold
 from muniment.api.context import Context
 from muniment.api.gate import API_HEADERS
-from muniment.api.problems import LengthRequired, defect_response, problem_response
-from muniment.api.receiving import check_size
+from muniment.api.problems import defect_response, problem_response
+from muniment.api.receiving import check_size, length_required
 from muniment.api.write import Head, Write, created
 from muniment.errors import MunimentError
 from muniment.log import Acknowledgement
@@ -119,10 +119,7 @@ class WriteCycle:
         elif self.head.chunked:
             self._account()
         else:
-            raise LengthRequired(
-                "the request has no Content-Length and is not chunked",
-                advice="send Content-Length, or Transfer-Encoding: chunked",
-            )
+            raise length_required()
         if not self.more_body:
             self._submit()
         elif self._expect_continue:

@@ -28,7 +28,7 @@ from muniment.event.source import sources
 from muniment.query import field
 from muniment.query.condition import check
 from muniment.query.parser import parse
-from muniment.settings import PREFIX, Settings
+from muniment.settings import PREFIX, Listener, Protocol, Settings
 from tests.docs.test_pages import SERVE
 from tests.docs.transcript import Reader, free_port
 
@@ -37,6 +37,14 @@ REFERENCE = ROOT / "docs" / "reference"
 SAMPLES = ROOT / "tests" / "data"
 WITH_ERRORS = ("muniment.errors", "muniment.api.problems", "muniment.api.app", "muniment.index")
 """Modules whose errors a server can answer; those of the command line stay there."""
+
+EVERY_KIND = [
+    {"protocol": "syslog", "listen": "127.0.0.1:0"},
+    {"protocol": "forward", "listen": "127.0.0.1:0"},
+    {"protocol": "grpc", "listen": "127.0.0.1:0"},
+    {"protocol": "http", "listen": "127.0.0.1:0"},
+]
+"""Listeners that show all metrics that there are."""
 
 Row = list[str]
 
@@ -81,7 +89,11 @@ def names(text: str, first: str) -> list[str]:
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What a running server says of itself."""
     listen, syslog = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    variables = {"MUNIMENT_LISTEN": listen, "MUNIMENT_SYSLOG": syslog}
+    variables = {
+        "MUNIMENT_LISTEN": listen,
+        "MUNIMENT_SYSLOG": syslog,
+        "MUNIMENT_RECEIVE": json.dumps(EVERY_KIND),
+    }
     someone = Reader(tmp_path_factory.mktemp("server"), {}, f"http://{listen}", variables)
     someone.follow(SERVE)
     found = {}
@@ -123,6 +135,16 @@ class TestSettings:
             if getattr(bound, side, None) is not None
         ]
         assert limits == given
+
+    def test_every_key_of_a_listener_is_documented_and_no_other(self) -> None:
+        there = {field.alias or name: field for name, field in Listener.model_fields.items()}
+        told = {quoted(row[0])[0]: row for row in rows(self.text, "listener key")}
+        assert sorted(names(self.text, "listener key")) == sorted(there)
+        for key, (_, default, bounds, _) in told.items():
+            if there[key].annotation in (bool, int, float, tuple[str, ...]):
+                assert quoted(default) == [_shown(there[key].default)], key
+            if there[key].annotation is Protocol:
+                assert quoted(bounds) == list(Protocol)
 
     def test_the_example_can_be_used(self) -> None:
         example = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)[0]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from muniment import __version__
-from muniment.api import docs, health, read, schemas, search, tail, tiles
+from muniment.api import access, docs, health, read, schemas, search, tail, tiles
 from muniment.api.context import Context
 from muniment.api.gate import Gate
 from muniment.api.metrics import registry
+from muniment.api.probes import PROBES, Probes
 from muniment.api.problems import (
     ClientGone,
     on_defect,
@@ -48,8 +51,27 @@ def build_app(context: Context, counts: Sequence[Count] = ()) -> ASGIApp:
 
     `counts` are the receivers' numbers for the metrics page.
     """
-    app = _routes(context, counts)
+    routes = _routes(context, counts)
+    app = Probes(routes, context, context.guard, PROBES, partial(_is_own, routes, _files()))
     return Gate(app, context.guard, context.meters)
+
+
+def _is_own(routes: FastAPI, files: frozenset[str], scope: Scope) -> bool:
+    """Whether a path is the console's, or that of a route, rather than a log protocol's.
+
+    The root is the console's for who asks for HTML.
+    """
+    path: str = scope["path"]
+    if path == "/":
+        return any(k == b"accept" and b"text/html" in v for k, v in scope["headers"])
+    return path in files or any(
+        route.matches(scope)[0] is not Match.NONE for route in routes.routes
+    )
+
+
+def _files() -> frozenset[str]:
+    root = static_directory()
+    return frozenset(f"/{path.relative_to(root).as_posix()}" for path in root.rglob("*"))
 
 
 def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:
@@ -72,7 +94,7 @@ def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:
     app.state.context = context
     app.state.registry = registry(context, counts)
     _add_write_route(app)
-    for part in (read, tiles, search, tail, health):
+    for part in (read, tiles, search, tail, access, health):
         app.include_router(part.router)
     app.router.routes.extend(docs.ROUTES)
     app.router.default = Console(directory=static_directory(), html=True)

@@ -1,4 +1,4 @@
-"""From the bytes of a request to chunks of entries: codings undone, media types taken apart.
+"""From the bytes of a request to chunks of entries: media types taken apart.
 
 Everything here is bounded before it is done: a body that unpacks to more than its limit, a line
 that is longer than an entry, a million tiny elements are refused before they cost memory.
@@ -7,29 +7,17 @@ that is longer than an entry, a million tiny elements are refused before they co
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 
 import msgspec
 import orjson
-import zstandard
 
 from muniment import kernel
-from muniment.api.budget import Hold
+from muniment.budget import Hold
 from muniment.errors import InputError, TooLarge, UnsupportedMedia
 from muniment.kernel import MAX_ENTRY_BYTES, Chunk
-
-PIECE = 1 << 16
-MAX_MEMBERS = 4_096
-"""Of one compressed body: gzip members or zstd frames."""
-
-_ZSTD_WINDOW = 1 << 23
-"""What a decoder must support (RFC 8878, 3.1.1.1.2); larger windows are refused."""
-
-_ZSTD_EXPANSION = 32_768
-"""At most: a block of 4 bytes stands for 128 KiB."""
 
 _LINE_COST = 75
 """Bytes of memory that a line costs beside its own and its header's."""
@@ -62,107 +50,6 @@ class Media(Enum):
                 f"the content type {name[:80]!r} is not taken" if name else "no content type",
                 advice="send one of " + ", ".join(media.value for media in cls),
             ) from None
-
-
-class Coding(Enum):
-    """The content codings that can be undone."""
-
-    IDENTITY = "identity"
-    GZIP = "gzip"
-    ZSTD = "zstd"
-
-    @classmethod
-    def of(cls, content_encoding: str | None) -> Coding:
-        """Reads a Content-Encoding. Raises UnsupportedMedia."""
-        name = (content_encoding or "identity").strip().lower()
-        try:
-            return cls("gzip" if name == "x-gzip" else name)
-        except ValueError:
-            raise UnsupportedMedia(
-                f"the content coding {name[:80]!r} is not taken",
-                advice="send gzip, zstd or no coding",
-            ) from None
-
-
-def decode(coding: Coding, body: bytes, limit: int, hold: Hold) -> bytes:
-    """Undoes a content coding; `hold` grows with what comes out.
-
-    Raises TooLarge beyond `limit` bytes, InputError for what is damaged or cut short.
-    """
-    if coding is Coding.IDENTITY:
-        return body
-    pieces: list[bytes] = []
-    total = 0
-
-    def take(piece: bytes) -> int:
-        nonlocal total
-        total += len(piece)
-        if total > limit:
-            raise TooLarge(
-                f"the body unpacks to more than {limit:,} bytes", advice="send less at once"
-            )
-        hold.grow(len(piece))
-        pieces.append(piece)
-        return limit - total
-
-    if coding is Coding.GZIP:
-        _gunzip(body, take)
-    else:
-        _unzstd(body, limit, take)
-    return b"".join(pieces)
-
-
-def _gunzip(body: bytes, take: Callable[[bytes], int]) -> None:
-    members = 0
-    inflater = None
-    try:
-        for start in range(0, len(body), PIECE):
-            data = body[start : start + PIECE]
-            while data:
-                if inflater is None:
-                    members += 1
-                    _check_members(members)
-                    inflater = zlib.decompressobj(wbits=31)
-                take(inflater.decompress(data, 1 << 20))
-                data = inflater.unconsumed_tail
-                if inflater.eof:
-                    data, inflater = inflater.unused_data, None
-        while inflater is not None and (rest := inflater.decompress(b"", 1 << 20)):
-            take(rest)
-    except zlib.error as error:
-        raise InputError(f"the body is not gzip: {error}") from error
-    if not members or (inflater is not None and not inflater.eof):
-        raise InputError("the gzip body is cut short")
-
-
-def _unzstd(body: bytes, limit: int, take: Callable[[bytes], int]) -> None:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    members, offset, left = 0, 0, limit
-    frame = None
-    try:
-        while offset < len(body):
-            if frame is None:
-                members += 1
-                _check_members(members)
-                frame = decompressor.decompressobj()
-            data = body[offset : offset + max(64, left // _ZSTD_EXPANSION)]
-            left = take(frame.decompress(data))
-            offset += len(data)
-            if frame.eof:
-                offset -= len(frame.unused_data)
-                frame = None
-    except zstandard.ZstdError as error:
-        raise InputError(f"the body is not zstd: {error}") from error
-    if frame is not None or not members:
-        raise InputError("the zstd body is cut short")
-
-
-def _check_members(members: int) -> None:
-    if members > MAX_MEMBERS:
-        raise TooLarge(
-            f"more than {MAX_MEMBERS:,} compressed parts",
-            advice="send one gzip member or zstd frame",
-        )
 
 
 def pack(media: Media, body: bytes, header: bytes, hold: Hold) -> list[Chunk]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from muniment.access import Guard, Tokens
-from muniment.api.budget import Budget
 from muniment.api.meters import Meters
 from muniment.api.ports import Logs, Query, Shard
+from muniment.budget import Budget
 from muniment.clock import Clock, SystemClock
 from muniment.errors import UnknownLog, UnknownShard
 from muniment.receive.lag_bound import LagBound
@@ -62,6 +62,11 @@ class Context:
         self.budget = Budget(self.limits.bodies)
         self.lag_bound = LagBound(self.query.lag, self.limits.index_lag)
         self.workers = ThreadPoolExecutor(2, thread_name_prefix="bodies")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node is neither starting nor stopping."""
+        return not self.starting and not self.stopping.is_set()
 
     def shards(self, log: str) -> dict[str, Shard]:
         """Returns the shards of a log by name. Raises UnknownLog."""

@@ -72,6 +72,7 @@ class Gate:
                 await problem_response(error)(scope, receive, answer)
                 return
             scope.setdefault("state", {})["caller"] = caller
+        scope.setdefault("state", {})["method"] = method
         if method == "HEAD":
             # The server leaves out the body by its own copy of the scope.
             scope = dict(scope, method="GET")
@@ -89,4 +90,5 @@ def call_of(scope: Scope) -> Call:
             found[key] = f"{found[key]}, {text}" if key in found else text
         elif name in _FORWARDED:
             forwarded = True
-    return Call(scope["method"], forwarded=forwarded, **found)
+    certificate: str = scope.get("state", {}).get("certificate", "")
+    return Call(scope["method"], forwarded=forwarded, certificate=certificate, **found)

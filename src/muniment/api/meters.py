@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from threading import Lock
+
+
+@dataclass(slots=True)
+class ProtocolMeters:
+    """Counts of one log protocol over HTTP. `messages` are records received, `bytes` bodies.
+
+    What is received is counted from several threads, the rest on the event loop.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    entries: int = 0
+    replayed: int = 0
+    refused: int = 0
+    lock: Lock = field(default_factory=Lock)
+
+    def received(self, messages: int, size: int) -> None:
+        """Counts a body and the records in it."""
+        with self.lock:
+            self.messages += messages
+            self.bytes += size
 
 
 @dataclass(slots=True)
@@ -18,3 +40,9 @@ class Meters:
     tails: int = 0
     entries: int = 0
     replayed: int = 0
+    protocols: dict[str, ProtocolMeters] = field(default_factory=dict)
+    """By the name of the protocol."""
+
+    def protocol(self, name: str) -> ProtocolMeters:
+        """Returns the counts of a protocol."""
+        return self.protocols.setdefault(name, ProtocolMeters())

@@ -27,6 +27,7 @@ class NodeCollector(Collector):
         """Yields the families of this moment."""
         yield from self._shards()
         yield from self._http()
+        yield from self._protocols()
         yield from self._receivers()
         yield _kernel()
         yield from _process()
@@ -74,6 +75,14 @@ class NodeCollector(Collector):
         ):
             yield CounterMetricFamily(f"muniment_http_{name}", text, value)
 
+    def _protocols(self) -> Iterator[Metric]:
+        """Log protocols over HTTP, whichever listener they come to."""
+        for name, text in _PROTOCOL.items():
+            family = CounterMetricFamily(f"muniment_protocol_{name}", text, labels=["protocol"])
+            for protocol, meters in list(self._context.meters.protocols.items()):
+                family.add_metric([protocol], getattr(meters, name))
+            yield family
+
     def _receivers(self) -> Iterator[Metric]:
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for count in self._counts:
@@ -93,6 +102,15 @@ _WRITER = {
     "refused": "Batches refused.",
     "failures": "Failed commits.",
     "sync_seconds": "Seconds spent writing and syncing.",
+}
+
+
+_PROTOCOL = {
+    "messages": "Records received.",
+    "bytes": "Bytes of bodies received.",
+    "entries": "Entries acknowledged.",
+    "replayed": "Batches that were repetitions.",
+    "refused": "Requests refused.",
 }
 
 

@@ -18,12 +18,15 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from muniment.api.context import Context
+from muniment.api.doors import Door
+from muniment.api.job import Head
 from muniment.api.problems import MEDIA_TYPE, HeadTooLarge, TooSlow, headers_for, problem
 from muniment.api.repeated_head import RepeatedHead
-from muniment.api.write import Head, log_of
 from muniment.api.write_cycle import WriteCycle
 from muniment.errors import InputError, MunimentError, Overloaded
+from muniment.receive.accept import Client
 from muniment.receive.mailbox import Mailbox
+from muniment.receive.tls import certificate_name
 
 MAX_HEAD_BYTES = 64 << 10
 MAX_SILENT_BYTES = 64 << 10
@@ -51,9 +54,13 @@ _ANSWERED = (Phase.ANSWER, Phase.IDLE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. `bounded` makes the class that uvicorn instantiates."""
+    """One connection. `bounded` makes the class that uvicorn instantiates.
+
+    `proxied` is the client's address where a trusted proxy names it.
+    """
 
     context: Context
+    door: Door
     mailbox: Mailbox
     cycle: Any  # a RequestResponseCycle or a WriteCycle
     scope: Any
@@ -69,10 +76,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deaf_since: float | None = None
         self._refused = False
         self._repeated: RepeatedHead | None = None
+        self.proxied: Client | None = None
+        self._certificate = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, or refuses it when there are too many."""
         super().connection_made(transport)
+        self.client = self.proxied or self.client
+        name = certificate_name(transport.get_extra_info("ssl_object"))
+        self._certificate = f"cert:{name}" if name else ""
         self.meters.connections = len(self.connections)
         if len(self.connections) > self.limits.connections:
             self.meters.refused_connections += 1
@@ -104,6 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        if self._certificate:
+            self.scope["state"]["certificate"] = self._certificate
         self._enter(Phase.HEAD)
         if len(self.pipeline) > MAX_PIPELINE:
             raise ValueError("too many requests in the pipeline")
@@ -132,14 +146,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _write_head(self) -> Head | None:
         """Returns the head of this request where it is a write."""
-        if self.parser.get_method() != b"POST":
+        method = self.parser.get_method()
+        if method not in (b"POST", b"PUT"):
             return None
         url = httptools.parse_url(self.url)
-        log = log_of(unquote(url.path.decode("ascii")))
-        if log is None:
-            return None
-        scope = {**self.scope, "method": "POST", "query_string": url.query or b""}
-        return Head(self.context, log, scope)
+        path = unquote(url.path.decode("ascii"))
+        scope = {**self.scope, "method": method.decode(), "query_string": url.query or b""}
+        return self.door.head(self.context, path, scope)
 
     def _write_again(self, head: Head, body: bytes) -> None:
         """Takes a whole write whose head has been parsed before."""
@@ -277,6 +290,6 @@ def _raw(error: MunimentError) -> bytes:
     return STATUS_LINE[error.status] + "".join(lines).encode() + b"\r\n" + body
 
 
-def bounded(context: Context) -> type[BoundedProtocol]:
+def bounded(context: Context, door: Door) -> type[BoundedProtocol]:
     """Returns the protocol class of a server; whoever starts it sets its `mailbox`."""
-    return type("Bounded", (BoundedProtocol,), {"context": context})
+    return type("Bounded", (BoundedProtocol,), {"context": context, "door": door})

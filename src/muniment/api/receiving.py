@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope
 
-from muniment.api.budget import Hold
 from muniment.api.problems import ClientGone, LengthRequired
+from muniment.budget import Hold
 from muniment.errors import InputError, TooLarge
 
 

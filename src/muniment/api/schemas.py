@@ -59,6 +59,28 @@ class Logs(BaseModel):
     logs: list[Log]
 
 
+class Token(BaseModel):
+    """What is known of a token."""
+
+    id: str
+    name: str = Field(description="stands as `from` in the receipt header of what it writes")
+    scopes: list[str]
+    log: str = Field(description="the one log that it may write to; empty for any")
+    created: str
+
+
+class Tokens(BaseModel):
+    """All tokens of this node."""
+
+    tokens: list[Token]
+
+
+class CreatedToken(Token):
+    """A new token."""
+
+    token: str = Field(description="the secret: shown this once")
+
+
 class SearchAnswer(BaseModel):
     """A page of rows."""
 

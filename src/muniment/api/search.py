@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from muniment.api import schemas
 from muniment.api.bodies import Media
-from muniment.api.budget import Hold
 from muniment.api.context import Context, context_of
 from muniment.api.read import may_read, only_known_parameters
 from muniment.api.receiving import header, read_body
+from muniment.budget import Hold
 from muniment.errors import InputError, QueryError, UnsupportedMedia
 from muniment.query.instant import span
 

@@ -6,20 +6,19 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from muniment.api.context import Context
+from muniment.api.doors import Door, every_door
 from muniment.api.protocol import BoundedProtocol, bounded
-from muniment.errors import SettingsError
+from muniment.receive.accept import Acceptor, Client
 from muniment.receive.mailbox import Mailbox
+from muniment.settings import Network
 
 SWEEP_SECONDS = 1.0
-HANDSHAKE_SECONDS = 10.0
-BACKLOG = 2_048
 GRACE_SECONDS = 10
 
 
@@ -32,10 +31,12 @@ class HttpServer(uvicorn.Server):
         context: Context,
         listener: socket.socket,
         tls: ssl.SSLContext | None = None,
+        door: Door | None = None,
+        proxies: Sequence[Network] = (),
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=bounded(context),
+            http=bounded(context, door or every_door(context)),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -47,30 +48,27 @@ class HttpServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         super().__init__(config)
-        self._listener, self._tls, self._context = listener, tls, context
+        self._context = context
+        self.acceptor = Acceptor(
+            listener, self._connect, "http", context.clock, tls=tls, proxies=proxies
+        )
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        """Begins to accept. TLS handshakes have a time limit, which uvicorn's own do not."""
-        config = self.config
-        protocol = config.http_protocol_class
-
-        def connect() -> asyncio.Protocol:
-            return protocol(  # type: ignore[call-arg]
-                config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-
-        await self.lifespan.startup()
-        loop = asyncio.get_running_loop()
-        protocol.mailbox = Mailbox(loop)  # type: ignore[attr-defined]
-        server = await loop.create_server(
-            connect,
-            sock=self._listener,
-            ssl=self._tls,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
-            backlog=BACKLOG,
+    def _connect(self, client: Client | None) -> asyncio.Protocol:
+        protocol = self.config.http_protocol_class
+        found: BoundedProtocol = protocol(  # type: ignore[call-arg,assignment]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        self.servers = [server]
+        found.proxied = client
+        return found
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Begins to accept."""
+        await self.lifespan.startup()
+        mailbox = Mailbox(asyncio.get_running_loop())
+        self.config.http_protocol_class.mailbox = mailbox  # type: ignore[attr-defined]
+        await self.acceptor.start()
+        self.servers = [self.acceptor]  # type: ignore[list-item]
         self._sweeper = asyncio.create_task(self._sweep())
         self.started = True
 
@@ -96,18 +94,3 @@ class HttpServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, BoundedProtocol):
                     connection.sweep(now)
-
-
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Returns a server's TLS context: 1.2 and up. Raises SettingsError naming what is wrong."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key)
-    except FileNotFoundError as error:
-        missing = [str(path) for path in (certificate, key) if not path.is_file()]
-        raise SettingsError(f"there is no file {' nor '.join(missing)}") from error
-    except (ssl.SSLError, OSError) as error:
-        raise SettingsError(f"{certificate} and {key} cannot be used for TLS: {error}") from error
-    return context

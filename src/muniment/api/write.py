@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import count
 from urllib.parse import parse_qs
-from zlib import crc32
 
 import orjson
 from starlette.types import Scope
@@ -18,26 +16,28 @@ from starlette.types import Scope
 from muniment.access import Caller
 from muniment.access import Scope as Right
 from muniment.api import bodies
-from muniment.api.bodies import Coding, Media
-from muniment.api.budget import Hold
+from muniment.api.bodies import Media
 from muniment.api.context import Context
 from muniment.api.gate import call_of
+from muniment.api.job import Answer, Settled, problem_answer
 from muniment.api.ports import Shard
 from muniment.api.receiving import header
+from muniment.budget import Hold
 from muniment.clock import rfc3339
-from muniment.errors import InputError
+from muniment.errors import InputError, MunimentError
 from muniment.log import Acknowledgement, Batch
-from muniment.log.writer import Done
+from muniment.receive.coding import Coding, decode
+from muniment.receive.header import Origin, after_time
+from muniment.receive.sockets import peer_text
+from muniment.receive.target import choose
 
 MAX_KEY_BYTES = 128
 SMALL_HOLD = 64 << 10
 """Memory that is not worth giving back before the answer."""
 
-_PATH = re.compile(r"/api/v1/logs/([^/]+)/entries")
 _AS = re.compile(rb"as=([a-z0-9._-]{1,64})")
 _SOURCE = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_BYTES}}}", re.ASCII)
-_turn = count()
 
 
 async def append() -> None:
@@ -53,12 +53,6 @@ async def append() -> None:
     nothing; the same key for other entries is a conflict (409).
     """
     raise RuntimeError("writes are answered by the protocol; this route only documents them")
-
-
-def log_of(path: str) -> str | None:
-    """Returns the log that a POST to this path writes to; None where it is another path."""
-    found = _PATH.fullmatch(path)
-    return None if found is None else found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +74,39 @@ class Write:
     def of(cls, context: Context, log: str, scope: Scope, caller: Caller) -> Write:
         """Reads the head of a request. Raises MunimentError."""
         caller.require(Right.WRITE)
-        shards = context.shards(log)
+        shards = context.shards(caller.choose_log(log, log))
         media = Media.of(header(scope, b"content-type"))
         coding = Coding.of(header(scope, b"content-encoding"))
         source = _source(scope["query_string"]) or media.source
-        key = _key(scope)
-        origin = _origin(context.node, scope.get("client"), caller, source, key)
+        key = idempotency_key(scope)
+        peer = peer_text(scope.get("client"))
+        origin = Origin("http", source, peer, caller.name, id=key or "")
         id_ = key and f"{caller.name} {key}"
-        return cls(context, caller, shards, media, coding, origin, id_)
+        return cls(context, caller, shards, media, coding, after_time(context.node, origin), id_)
 
-    def submit(self, body: bytes, hold: Hold, done: Done) -> None:
+    def submit(self, body: bytes, hold: Hold, done: Settled) -> None:
         """Packs the body and queues it; `done` is called on the shard's thread.
 
         Raises MunimentError where the body or the log does not allow it.
         """
         receipt = b'{"at":"%b",%b' % (rfc3339(self.context.clock.now()).encode(), self.origin)
-        raw = bodies.decode(self.coding, body, self.context.limits.decompressed, hold)
+        raw = decode(self.coding, body, self.context.limits.decompressed, hold.grow)
         chunks = bodies.pack(self.media, raw, receipt, hold)
         del raw
         batch = Batch(chunks, self.id)
         if hold.amount > SMALL_HOLD:
             hold.shrink_to(batch.size)
-        _choose(self.shards, self.id).offer(batch, done)
+        choose(self.shards, self.id).offer(batch, done)
+
+    def answer(self, result: Acknowledgement) -> Answer:
+        """Returns the answer to a write that is durable."""
+        meters = self.context.meters
+        meters.entries += 0 if result.replayed else result.count
+        meters.replayed += result.replayed
+        return Answer(201, *created(result))
 
 
-class Head:
+class WriteHead:
     """The head of a write, apart from its Content-Length; it can serve many requests.
 
     What was made of it is kept. Who shows a token is looked up anew for each request, for tokens
@@ -117,7 +119,7 @@ class Head:
         self._call = call_of(scope)
         self._last: Write | None = None
 
-    def write(self) -> Write:
+    def job(self) -> Write:
         """Returns what is to be done. Raises MunimentError where the call is not admitted now."""
         if self._last is None or self._call.authorization is not None:
             caller = self._context.guard.admit(self._call)
@@ -125,6 +127,10 @@ class Head:
                 self._last = Write.of(self._context, self._log, self._scope, caller)
         self._context.lag_bound.check(self._log)
         return self._last
+
+    def refused(self, error: MunimentError) -> Answer:
+        """Returns the error as problem details."""
+        return problem_answer(error)
 
 
 def _source(query: bytes) -> str:
@@ -151,7 +157,8 @@ def _source(query: bytes) -> str:
     return names[0]
 
 
-def _key(scope: Scope) -> str | None:
+def idempotency_key(scope: Scope) -> str | None:
+    """Returns the request's Idempotency-Key. Raises InputError where it cannot be used."""
     key = header(scope, b"idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         raise InputError(
@@ -159,36 +166,6 @@ def _key(scope: Scope) -> str | None:
             advice=f"send 1 to {MAX_KEY_BYTES} printable ASCII characters without spaces",
         )
     return key
-
-
-def _origin(
-    node: str, peer: tuple[str, int] | None, caller: Caller, source: str, key: str | None
-) -> bytes:
-    """The first line of each entry of a request from where it came on; its time stands before."""
-    fields = {"node": node, "via": "http"}
-    if peer:
-        host, port = peer
-        fields["peer"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    fields["from"] = caller.name
-    fields["as"] = source
-    if key is not None:
-        fields["id"] = key
-    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)[1:]
-
-
-def _choose(shards: dict[str, Shard], id_: str | None) -> Shard:
-    """Returns the shard for a batch: the same one for the same id, else in turn, healthy first."""
-    names = list(shards)
-    if len(names) == 1:
-        return shards[names[0]]
-    if id_ is not None:
-        return shards[names[crc32(id_.encode()) % len(names)]]
-    first = next(_turn)
-    for number in range(len(names)):
-        shard = shards[names[(first + number) % len(names)]]
-        if shard.health.ok:
-            return shard
-    return shards[names[first % len(names)]]
 
 
 def created(acknowledgement: Acknowledgement) -> tuple[bytes, bytes]:

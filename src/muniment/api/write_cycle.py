@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from muniment.api.bodies import Coding
-from muniment.api.budget import Hold
 from muniment.api.context import Context
 from muniment.api.gate import API_HEADERS
-from muniment.api.problems import defect_response, problem_response
+from muniment.api.job import Answer, Head, Job, Settled, problem_answer
 from muniment.api.receiving import check_size, length_required
-from muniment.api.write import Head, Write, created
+from muniment.budget import Hold
 from muniment.errors import MunimentError
-from muniment.log import Acknowledgement
-from muniment.log.writer import Done
+from muniment.receive.coding import Coding
 from muniment.receive.mailbox import Mailbox
 
 INLINE_BYTES = 32 << 10
 """Bodies up to this are packed on the event loop: a hop to a thread would cost more."""
 
+NO_CONTENT = 204
+"""Has no Content-Length (RFC 9110, 8.6)."""
+
 SMALL_BYTES = 16 << 10
 """A piece of a body under this costs more as an object than as bytes."""
 
-Headers = Sequence[tuple[bytes, bytes]]
+_LENGTH = b"content-length: %d\r\n\r\n"
 _logger = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ class WriteCycle:
         self._pieces: list[bytes | bytearray] = []
         self._received = 0
         self._hold = Hold(connection.context.budget)
-        self._write: Write | None = None
+        self._job: Job | None = None
 
     def start(self) -> None:
         """Judges the head; a body that has come already is taken."""
@@ -111,7 +111,7 @@ class WriteCycle:
             self._let_go()
 
     def _begin(self) -> None:
-        self._write = self.head.write()
+        self._job = self.head.job()
         if self._length is not None:
             check_size(self._length, self._connection.context.limits.body)
             if self.more_body:  # what has come whole is held as it is packed
@@ -131,33 +131,32 @@ class WriteCycle:
             self._hold.grow_to(self._received)
 
     def _submit(self) -> None:
-        assert self._write is not None
+        assert self._job is not None
         body = b"".join(self._pieces)  # of one piece, this is that piece
         self._pieces = []
         self._submitted = True
-        if self._write.coding is Coding.IDENTITY and len(body) <= INLINE_BYTES:
-            self._write.submit(body, self._hold, self._done())
+        if self._job.coding is Coding.IDENTITY and len(body) <= INLINE_BYTES:
+            self._job.submit(body, self._hold, self._done())
         else:
-            self._connection.context.workers.submit(self._submit_apart, self._write, body)
+            self._connection.context.workers.submit(self._submit_apart, self._job, body)
 
-    def _submit_apart(self, write: Write, body: bytes) -> None:
+    def _submit_apart(self, job: Job, body: bytes) -> None:
         """The same on a worker's thread."""
         try:
-            write.submit(body, self._hold, self._done())
+            job.submit(body, self._hold, self._done())
         except Exception as error:
             self._connection.mailbox.post(self._refuse, error)
 
-    def _done(self) -> Done:
-        """What the shard's thread calls with the answer."""
+    def _done(self) -> Settled:
+        """What the shard's thread calls with the result."""
         return partial(self._connection.mailbox.post, self._settle)
 
-    def _settle(self, result: Acknowledgement | MunimentError) -> None:
+    def _settle(self, result: Any) -> None:
         if isinstance(result, MunimentError):
             self._refuse(result)
-            return
-        self._connection.context.meters.entries += 0 if result.replayed else result.count
-        self._connection.context.meters.replayed += result.replayed
-        self._respond(201, *created(result))
+        else:
+            assert self._job is not None
+            self._respond(self._job.answer(result))
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -167,27 +166,25 @@ class WriteCycle:
 
     def _refuse(self, error: Exception) -> None:
         if isinstance(error, MunimentError):
-            response = problem_response(error)
+            self._respond(self.head.refused(error))
         else:
             _logger.error("a defect on the write path", exc_info=error)
-            response = defect_response()
-        headers = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
-        self._respond(response.status_code, _lines(headers), bytes(response.body))
+            self._respond(problem_answer(error))
 
-    def _respond(self, status: int, lines: bytes, body: bytes) -> None:
+    def _respond(self, given: Answer) -> None:
         self._let_go()
         if self.disconnected or self._connection.transport.is_closing():
             return
-        self._connection.context.meters.requests["POST", status] += 1
+        self._connection.context.meters.requests["POST", given.status] += 1
         self.response_started = True
         answer = (
-            STATUS_LINE[status],
+            STATUS_LINE[given.status],
             _common(tuple(self._connection.server_state.default_headers)),
-            lines,
+            given.lines,
             API_HEADERS,
             b"" if self.keep_alive else b"connection: close\r\n",
-            b"content-length: %d\r\n\r\n" % len(body),
-            body,
+            b"\r\n" if given.status == NO_CONTENT else _LENGTH % len(given.body),
+            given.body,
         )
         self._connection.transport.write(b"".join(answer))
         if self._connection.flow.write_paused:
@@ -214,8 +211,4 @@ class WriteCycle:
 @lru_cache(maxsize=2)
 def _common(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """The server's own headers; they change once a second, with the date."""
-    return _lines(headers)
-
-
-def _lines(headers: Headers) -> bytes:
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])

@@ -6,28 +6,32 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import (
-    BeforeValidator,
-    ByteSize,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ByteSize, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
 from muniment.errors import SettingsError
+from muniment.settings.kinds import (
+    MIB,
+    Address,
+    Listen,
+    ListenOrOff,
+    Name,
+    Names,
+    Networks,
+    NodeName,
+    Origin,
+    Source,
+)
+from muniment.settings.listener import Listener, Protocol
 
 PREFIX = "MUNIMENT_"
 CONFIG_FILE = Path("muniment.toml")
@@ -39,86 +43,6 @@ _OTHERS = frozenset(
 
 _KUBERNETES = re.compile(r"MUNIMENT_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?|\w+_SERVICE_\w+)")
 """What Kubernetes puts into each container beside a Service called `muniment`."""
-
-_KEBAB = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
-_SOURCE = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An IP address and a port to listen on; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Reads `127.0.0.1:8470`, `[::1]:8470` or `localhost:8470`. Raises ValueError."""
-        host, colon, port = text.rpartition(":")
-        if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-            raise ValueError(f"{text!r} is not an address; write IP:PORT, such as 127.0.0.1:8470")
-        if host == "localhost":
-            host = "127.0.0.1"
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:8470")
-        try:
-            ip_address(host)
-        except ValueError:
-            advice = "write an IP address of this machine; 0.0.0.0 and [::] mean all of them"
-            raise ValueError(f"{text!r}: {host!r} is not an IP address; {advice}") from None
-        return cls(host, int(port))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return ip_address(self.host).is_loopback
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _address(value: object) -> object:
-    return Address.parse(value) if isinstance(value, str) else value
-
-
-def _address_or_off(value: object) -> object:
-    return None if value is None or value == "off" else _address(value)
-
-
-def _names(value: object) -> object:
-    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-
-
-def _name(value: str) -> str:
-    if not _KEBAB.fullmatch(value):
-        raise ValueError(f"{value!r} is no name; use a-z, 0-9, `.`, `_` and `-`, 64 at most")
-    return value
-
-
-def _origin(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9.-]{1,128}(/[a-z0-9._-]{1,64}){0,4}", value, re.ASCII):
-        raise ValueError(f"{value!r} is no origin; use a host name such as logs.example.com")
-    return value
-
-
-def _node(value: str) -> str:
-    if not re.fullmatch(r"[!-~]{1,64}", value, re.ASCII) or '"' in value or "\\" in value:
-        raise ValueError("a node name is 1 to 64 printable characters without spaces and quotes")
-    return value
-
-
-def _source(value: str) -> str:
-    if not _SOURCE.fullmatch(value):
-        raise ValueError(f"{value!r} is no source; use a-z, 0-9, `.`, `_` and `-`, 64 at most")
-    return value
-
-
-Name = Annotated[str, BeforeValidator(_name)]
-Listen = Annotated[Address, NoDecode, BeforeValidator(_address)]
-ListenOrOff = Annotated[Address | None, NoDecode, BeforeValidator(_address_or_off)]
-MIB = 1 << 20
 
 
 def default_node() -> str:
@@ -133,19 +57,21 @@ class Settings(BaseSettings):
 
     data: Path = Path("muniment-data")
     listen: Listen = Address("127.0.0.1", 8470)
-    logs: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_names)] = ("default",)
-    origin: Annotated[str, BeforeValidator(_origin)] = "muniment.local"
-    node: Annotated[str, BeforeValidator(_node)] = Field(default_factory=default_node)
+    logs: Names = ("default",)
+    origin: Origin = "muniment.local"
+    node: NodeName = Field(default_factory=default_node)
 
     syslog: ListenOrOff = Address("127.0.0.1", 5514)
-    syslog_as: Annotated[str, BeforeValidator(_source)] = "syslog"
+    syslog_as: Source = "syslog"
     syslog_log: Name = "default"
     syslog_buffer: ByteSize = Field(ByteSize(64 * MIB), ge=MIB, le=4096 * MIB)
     syslog_connections: int = Field(1_000, ge=1, le=100_000)
     syslog_idle: float = Field(3_600.0, ge=1)
+    receive: tuple[Listener, ...] = ()
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    proxy_from: Networks = ()
     require_tokens: bool = False
     serve_without_tls_and_tokens: bool = False
 
@@ -167,11 +93,36 @@ class Settings(BaseSettings):
             raise ValueError("tls_certificate and tls_key go together: set both or neither")
         if not self.logs or len(set(self.logs)) != len(self.logs):
             raise ValueError("logs names each log once, and at least one")
-        if self.syslog is not None and self.syslog_log not in self.logs:
-            raise ValueError(f"syslog_log: there is no log {self.syslog_log!r} in logs")
+        for name, log in self._targets():
+            if log not in self.logs:
+                raise ValueError(f"{name}: there is no log {log!r} in logs")
         if self.max_bodies < self.max_body:
             raise ValueError("max_bodies is the memory of all bodies together: not below max_body")
         return self
+
+    def _targets(self) -> Iterator[tuple[str, str]]:
+        """The logs that receivers write to, each with the name of the setting that says so."""
+        if self.syslog is not None:
+            yield "syslog_log", self.syslog_log
+        for number, listener in enumerate(self.receive):
+            if listener.log is not None:
+                yield f"receive.{number}.log", listener.log
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Every listener beside the main one: that of `syslog`, then those of `receive`."""
+        if self.syslog is None:
+            return self.receive
+        syslog = {
+            "protocol": Protocol.SYSLOG,
+            "listen": self.syslog,
+            "log": self.syslog_log,
+            "as": self.syslog_as,
+            "buffer": self.syslog_buffer,
+            "max_connections": self.syslog_connections,
+            "idle": self.syslog_idle,
+        }
+        return (Listener.model_validate(syslog), *self.receive)
 
     @property
     def tls(self) -> bool:
@@ -195,12 +146,8 @@ class Settings(BaseSettings):
                 "tls_key (tokens are then required for every call), listen on 127.0.0.1, or say "
                 "--serve-without-tls-and-tokens if everybody who can reach it may write and read"
             )
-        if self.syslog is not None and not self.syslog.is_loopback:
-            raise SettingsError(
-                f"syslog on {self.syslog} would be plain text from anybody, for this version has "
-                "no syslog over TLS: use a loopback address, `--syslog off`, or say "
-                "--serve-without-tls-and-tokens if everybody who can reach it may write"
-            )
+        for listener in self.listeners:
+            listener.check_exposure()
 
 
 def load(

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from muniment.access import Guard, Scope, Tokens
 from muniment.api import Context, Limits
 from muniment.api.server import HttpServer
 from muniment.errors import MunimentError
-from muniment.log import Batch, Health, Shard
+from muniment.log import Acknowledgement, Batch, Health, Shard
 from muniment.log.note import Signer
 from muniment.log.writer import Done
 
@@ -82,6 +83,11 @@ class FailingShard:
         if self.refusal is not None:
             raise self.refusal
         self._shard.offer(batch, done)
+
+    def submit(self, batch: Batch) -> Future[Acknowledgement]:
+        if self.refusal is not None:
+            raise self.refusal
+        return self._shard.submit(batch)
 
 
 def open_shard(directory: Path, log: str = "default") -> Shard:

@@ -1,20 +1,17 @@
-"""Bodies: codings undone within bounds, and the bytes of each entry as they arrived."""
+"""Bodies: the bytes of each entry as they arrived."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment import kernel
-from muniment.api.bodies import MAX_MEMBERS, Coding, Media, decode, pack
-from muniment.api.budget import Budget, Hold
-from muniment.errors import InputError, MunimentError, Overloaded, TooLarge, UnsupportedMedia
+from muniment.api.bodies import Media, pack
+from muniment.budget import Budget, Hold
+from muniment.errors import InputError, TooLarge, UnsupportedMedia
 
 HEADER = b'{"at":"now"}\n'
 MIB = 1 << 20
@@ -32,17 +29,12 @@ def entries(media: Media, body: bytes) -> list[bytes]:
     return [entry[len(HEADER) :] for entry in found]
 
 
-def test_content_types_and_codings_are_read_without_their_parameters() -> None:
+def test_content_types_are_read_without_their_parameters() -> None:
     assert Media.of("Text/Plain; charset=iso-8859-1") is Media.TEXT
     assert Media.of("application/json") is Media.JSON
-    assert Coding.of(None) is Coding.IDENTITY
-    assert Coding.of("X-GZIP") is Coding.GZIP
     for wrong in (None, "", "text", "application/x-www-form-urlencoded", "text/plain, text/plain"):
         with pytest.raises(UnsupportedMedia, match="content type"):
             Media.of(wrong)
-    for wrong in ("br", "gzip, gzip", "deflate"):
-        with pytest.raises(UnsupportedMedia, match="coding"):
-            Coding.of(wrong)
 
 
 def test_text_is_one_entry_a_line_whatever_the_bytes() -> None:
@@ -155,96 +147,6 @@ def test_nesting_without_end_is_an_error_and_no_crash() -> None:
     for body in (b"[" * 60_000, b"[" + b'{"a":' * 10_000, b'{"a":' * 10_000):
         with pytest.raises(InputError):
             pack(Media.JSON, body, HEADER, hold())
-
-
-def zstd(data: bytes, **parameters: int) -> bytes:
-    return zstandard.ZstdCompressor(**parameters).compress(data)
-
-
-CODERS = {Coding.GZIP: gzip.compress, Coding.ZSTD: zstd}
-coded = pytest.mark.parametrize("coding", list(CODERS))
-
-
-@coded
-@given(parts=st.lists(st.binary(max_size=300), min_size=1, max_size=5))
-def test_codings_are_undone_over_several_members(coding: Coding, parts: list[bytes]) -> None:
-    body = b"".join(CODERS[coding](part) for part in parts)
-    assert decode(coding, body, MIB, hold()) == b"".join(parts)
-
-
-@coded
-def test_a_large_body_comes_back_whole(coding: Coding) -> None:
-    data = b"".join(b"%d %s\n" % (i, str(i * 7919).encode()) for i in range(200_000))
-    held = hold()
-    assert decode(coding, CODERS[coding](data), 64 * MIB, held) == data
-    assert held.amount == len(data)
-
-
-@coded
-@given(data=st.binary(max_size=2_000), cut=st.integers(0, 10_000))
-def test_a_body_that_is_cut_short_is_an_error(coding: Coding, data: bytes, cut: int) -> None:
-    body = CODERS[coding](data)
-    with pytest.raises(InputError):
-        decode(coding, body[: cut % len(body)], MIB, hold())
-
-
-@coded
-@pytest.mark.fuzz
-@given(body=st.binary(max_size=500))
-def test_any_bytes_are_decoded_or_refused(coding: Coding, body: bytes) -> None:
-    for attempt in (body, CODERS[coding](b"x" * 1_000)[:20] + body):
-        try:
-            decode(coding, attempt, MIB, hold())
-        except MunimentError:
-            continue
-
-
-@coded
-def test_a_bomb_is_stopped_at_the_limit(coding: Coding) -> None:
-    bomb = CODERS[coding](bytes(256 * MIB))
-    held = hold()
-    with pytest.raises(TooLarge, match="unpacks to more than"):
-        decode(coding, bomb, 8 * MIB, held)
-    assert held.amount <= 8 * MIB
-
-
-@coded
-def test_a_bomb_of_many_members_is_stopped(coding: Coding) -> None:
-    with pytest.raises(TooLarge, match="parts"):
-        decode(coding, CODERS[coding](b"") * (MAX_MEMBERS + 1), MIB, hold())
-
-
-def test_a_body_that_unpacks_into_too_much_memory_is_put_off() -> None:
-    budget = Budget(10 * MIB)
-    budget.take(9 * MIB)
-    with pytest.raises(Overloaded), Hold(budget) as held:
-        decode(Coding.GZIP, gzip.compress(bytes(4 * MIB)), 64 * MIB, held)
-    assert budget.held == 9 * MIB
-
-
-@pytest.mark.parametrize(
-    ("coding", "body"),
-    [
-        (Coding.GZIP, gzip.compress(b"a", mtime=0) + b"rubbish"),
-        (Coding.GZIP, zlib.compress(b"a")),
-        (Coding.GZIP, gzip.compress(b"a" * 99, mtime=0)[:-8] + bytes(8)),
-        (Coding.ZSTD, zstd(b"a") + b"rubbish"),
-        (Coding.ZSTD, gzip.compress(b"a", mtime=0)),
-        (Coding.ZSTD, b""),
-        (Coding.GZIP, b""),
-    ],
-)
-def test_damaged_codings_are_refused(coding: Coding, body: bytes) -> None:
-    with pytest.raises(InputError):
-        decode(coding, body, MIB, hold())
-
-
-def test_a_zstd_window_that_needs_much_memory_is_refused() -> None:
-    parameters = zstandard.ZstdCompressionParameters(window_log=27)
-    body = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    data = body.compress(bytes(1_000)) + body.flush()
-    with pytest.raises(InputError):
-        decode(Coding.ZSTD, data, MIB, hold())
 
 
 json_objects = st.dictionaries(

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from muniment.api.server import tls_context
 from muniment.errors import SettingsError
+from muniment.receive.tls import tls_context
 
 
 @pytest.fixture

@@ -1,0 +1,193 @@
+"""From the settings of listeners to receivers; what only one needs is imported when it is used."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from socket import SOCK_STREAM, socket
+
+from pydantic import SecretStr
+
+from muniment.access import Guard
+from muniment.api import Context
+from muniment.api.doors import Door
+from muniment.api.listener import HttpListener
+from muniment.receive import Intake, Receiver, SyslogTcp, SyslogUdp
+from muniment.receive.dialect import Dialect
+from muniment.receive.dialects import DIALECTS
+from muniment.receive.sockets import bind, bind_pair, bound_address
+from muniment.receive.target import Target
+from muniment.receive.tls import tls_context
+from muniment.settings import Listener, Protocol, Settings
+
+
+def receivers(settings: Settings, context: Context) -> Iterator[Receiver]:
+    """Binds one listener after the other; the caller stops those that it was given.
+
+    Raises SettingsError naming the one that cannot be had.
+    """
+    for listener in settings.listeners:
+        yield from _Maker(settings, context, listener).receivers()
+
+
+class _Maker:
+    """Makes the receivers of one listener."""
+
+    def __init__(self, settings: Settings, context: Context, listener: Listener) -> None:
+        self._settings, self._context, self._listener = settings, context, listener
+
+    def receivers(self) -> Iterator[Receiver]:
+        protocol = self._listener.protocol
+        if protocol is Protocol.SYSLOG:
+            yield from self._syslog()
+        elif protocol is Protocol.FORWARD:
+            yield self._forward()
+        elif protocol is Protocol.GRPC:
+            yield self._grpc()
+        else:
+            yield self._http()
+
+    @property
+    def _log(self) -> str:
+        return self._listener.log or self._settings.logs[0]
+
+    def _target(self, log: str, *, can_wait: bool = True) -> Target:
+        """Senders that can wait do so for the index; those that cannot would lose."""
+        context = self._context
+        bound = context.lag_bound if can_wait else None
+        return Target(log, context.shards(log), bound)
+
+    def _intake(self, *, can_wait: bool = True) -> Intake:
+        return Intake(
+            self._target(self._log, can_wait=can_wait).submit,
+            node=self._settings.node,
+            bound=int(self._listener.buffer),
+            clock=self._context.clock,
+        )
+
+    def _tls(self, protocols: tuple[str, ...] = ()) -> ssl.SSLContext | None:
+        listener = self._listener
+        if listener.tls_certificate is None or listener.tls_key is None:
+            return None
+        certificate, key = listener.tls_certificate, listener.tls_key
+        return tls_context(certificate, key, listener.tls_client_ca, protocols)
+
+    def _guard(self) -> Guard:
+        """Asks for tokens where strangers can reach the listener."""
+        listener = self._listener
+        loopback = listener.listen is not None and listener.listen.is_loopback
+        required = self._settings.require_tokens or not (loopback or listener.anonymous)
+        open_to_all = listener.anonymous or self._settings.serve_without_tls_and_tokens
+        if self._settings.serve_without_tls_and_tokens:
+            required = self._settings.require_tokens
+        return Guard(self._context.tokens, required=required, open_to_all=open_to_all)
+
+    def _name(self, kind: str, bound: socket) -> str:
+        """What tells receivers apart in the metrics; the one that is always there needs no port."""
+        if self._listener.listen == self._settings.syslog:
+            return kind
+        return f"{kind}:{bound_address(bound).port}"
+
+    def _syslog(self) -> Iterator[Receiver]:
+        listener, clock = self._listener, self._context.clock
+        assert listener.listen is not None
+        source = listener.source or "syslog"
+        tls = self._tls()
+        datagrams = None
+        if listener.udp and tls is None:
+            stream, datagrams = bind_pair(listener.listen)
+        else:
+            stream = bind(listener.listen, SOCK_STREAM)
+        yield SyslogTcp(
+            stream,
+            source,
+            self._intake(),
+            clock,
+            name=self._name("syslog-tcp" if tls is None else "syslog-tls", stream),
+            tls=tls,
+            proxies=listener.proxy_from,
+            max_connections=listener.max_connections,
+            idle_seconds=listener.idle,
+        )
+        if datagrams is not None:
+            name = self._name("syslog-udp", datagrams)
+            yield SyslogUdp(datagrams, source, self._intake(can_wait=False), clock, name=name)
+
+    def _forward(self) -> Receiver:
+        from muniment.receive.forward import Forward
+
+        listener = self._listener
+        assert listener.listen is not None
+        if listener.udp:
+            stream, datagrams = bind_pair(listener.listen)
+        else:
+            stream, datagrams = bind(listener.listen, SOCK_STREAM), None
+        return Forward(
+            stream,
+            datagrams,
+            "forward",
+            listener.source or "",
+            self._intake(),
+            self._context.clock,
+            self._settings.node,
+            name=self._name(listener.protocol, stream),
+            tls=self._tls(),
+            proxies=listener.proxy_from,
+            max_connections=listener.max_connections,
+            idle_seconds=listener.idle,
+            shared_key=_secret(listener.shared_key),
+            users={name: word.get_secret_value() for name, word in listener.users.items()},
+            hostname=listener.hostname or "",
+        )
+
+    def _grpc(self) -> Receiver:
+        from muniment.receive.grpc_server import GrpcServer
+
+        listener = self._listener
+        assert listener.listen is not None
+        bound = bind(listener.listen, SOCK_STREAM)
+        return GrpcServer(
+            bound,
+            self._target,
+            self._guard(),
+            self._context.clock,
+            node=self._settings.node,
+            log=self._log,
+            inner=listener.source or "",
+            name=self._name(listener.protocol, bound),
+            tls=self._tls(("h2",)),
+            proxies=listener.proxy_from,
+            max_connections=listener.max_connections,
+            idle_seconds=listener.idle,
+            max_message=int(self._settings.max_body),
+            buffer=int(listener.buffer),
+        )
+
+    def _http(self) -> Receiver:
+        listener = self._listener
+        assert listener.listen is not None
+        door = Door(
+            self._guard(),
+            self._dialects(),
+            self._log,
+            listener.source or "",
+            native=False,
+        )
+        bound = bind(listener.listen, SOCK_STREAM)
+        return HttpListener(
+            bound,
+            self._name(listener.protocol, bound),
+            self._context,
+            door,
+            tls=self._tls(("http/1.1",)),
+            proxies=listener.proxy_from,
+        )
+
+    def _dialects(self) -> Sequence[Dialect]:
+        if self._listener.protocol is Protocol.HTTP:
+            return DIALECTS
+        return [dialect for dialect in DIALECTS if dialect.name == self._listener.protocol]
+
+
+def _secret(given: SecretStr | None) -> str | None:
+    return None if given is None else given.get_secret_value()

@@ -1,0 +1,1 @@
+"""What each protocol costs beside the native HTTP path."""

@@ -44,6 +44,8 @@ class _Maker:
             yield self._forward()
         elif protocol is Protocol.GRPC:
             yield self._grpc()
+        elif protocol is Protocol.KAFKA:
+            yield self._kafka()
         else:
             yield self._http()
 
@@ -161,6 +163,22 @@ class _Maker:
             idle_seconds=listener.idle,
             max_message=int(self._settings.max_body),
             buffer=int(listener.buffer),
+        )
+
+    def _kafka(self) -> Receiver:
+        from muniment.receive.kafka import KafkaConsumer
+
+        listener = self._listener
+        return KafkaConsumer(
+            listener.brokers or "",
+            listener.topics,
+            listener.group,
+            self._target(self._log),
+            self._context.clock,
+            node=self._settings.node,
+            source=listener.source or "text",
+            name=f"kafka:{listener.group}",
+            options={key: value.get_secret_value() for key, value in listener.options.items()},
         )
 
     def _http(self) -> Receiver:

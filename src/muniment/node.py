@@ -15,14 +15,16 @@ from typing import Self
 
 from muniment.access import Guard, Scope, Tokens
 from muniment.api import Context, Limits, build_app
-from muniment.api.server import HttpServer, tls_context
+from muniment.api.server import HttpServer
 from muniment.clock import Clock, SystemClock
 from muniment.data_directory import DataDirectory, Randomness
+from muniment.listening import receivers
 from muniment.log import Shard
 from muniment.log.disk import Disk, PosixDisk
 from muniment.query import QueryProcess
-from muniment.receive import Intake, Receiver, SyslogTcp, SyslogUdp
-from muniment.receive.sockets import bind, bind_pair, bound_address
+from muniment.receive import Receiver
+from muniment.receive.sockets import bind, bound_address
+from muniment.receive.tls import tls_context
 from muniment.settings import Settings
 
 FIRST_NAME = "admin"
@@ -99,9 +101,16 @@ class Node:
         try:
             tls = self._tls()
             self._listener = bind(self.settings.listen, SOCK_STREAM)
-            self._receivers = self._make_receivers(context)
+            for receiver in receivers(self.settings, context):
+                self._receivers.append(receiver)
             counts = [count for receiver in self._receivers for count in receiver.counts]
-            server = HttpServer(build_app(context, counts), context, self._listener, tls)
+            server = HttpServer(
+                build_app(context, counts),
+                context,
+                self._listener,
+                tls,
+                proxies=self.settings.proxy_from,
+            )
             self._follow(query)
             await self._run(server, query, context, started)
         finally:
@@ -122,7 +131,12 @@ class Node:
     @property
     def syslog(self) -> str | None:
         """Where syslog is received over UDP and TCP, with the real port; None where it is off."""
-        return self._receivers[0].address if self._receivers else None
+        return self._receivers[0].address if self.settings.syslog else None
+
+    @property
+    def addresses(self) -> list[tuple[str, str]]:
+        """Name and address of every receiver, with the real port."""
+        return [(receiver.name, receiver.address) for receiver in self._receivers]
 
     async def _run(
         self,
@@ -195,30 +209,6 @@ class Node:
             for name, shard in shards.items():
                 query.advance(log, name, shard.size)
                 shard.on_commit.append(partial(query.advance, log, name))
-
-    def _make_receivers(self, context: Context) -> list[Receiver]:
-        """Makes the syslog receivers. TCP senders can wait for the index; UDP would lose."""
-        settings, clock = self.settings, self._clock
-        if settings.syslog is None:
-            return []
-        log = settings.syslog_log
-        submit = next(iter(self._shards[log].values())).submit
-        udp, tcp = (
-            Intake(way, node=settings.node, bound=int(settings.syslog_buffer), clock=clock)
-            for way in (submit, context.lag_bound.bounded(log, submit))
-        )
-        stream, datagrams = bind_pair(settings.syslog)
-        return [
-            SyslogTcp(
-                stream,
-                settings.syslog_as,
-                tcp,
-                clock,
-                max_connections=settings.syslog_connections,
-                idle_seconds=settings.syslog_idle,
-            ),
-            SyslogUdp(datagrams, settings.syslog_as, udp, clock),
-        ]
 
     def _context(self, query: QueryProcess) -> Context:
         settings = self.settings

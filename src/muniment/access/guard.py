@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 
-from muniment.access.caller import ANYONE, LOCAL, Caller
+from muniment.access.caller import ANYONE, LOCAL, Caller, Scope
+from muniment.access.credentials import token_of
 from muniment.access.tokens import Tokens
 from muniment.errors import Forbidden, Unauthenticated
 
@@ -22,7 +23,10 @@ _SAME = frozenset({"same-origin", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the guard looks at; a header that was not sent is None, one sent twice is joined."""
+    """What the guard looks at; a header that was not sent is None, one sent twice is joined.
+
+    `certificate` names the client certificate that TLS verified; empty where there is none.
+    """
 
     method: str
     host: str | None = None
@@ -30,6 +34,7 @@ class Call:
     origin: str | None = None
     fetch_site: str | None = None
     forwarded: bool = False
+    certificate: str = ""
 
 
 class Guard:
@@ -43,10 +48,13 @@ class Guard:
     def admit(self, call: Call) -> Caller:
         """Returns the caller. Raises Unauthenticated or Forbidden.
 
-        A token that is shown must be valid, even where none is needed.
+        A token that is shown must be valid, even where none is needed. A verified client
+        certificate gives the right to write.
         """
         if call.authorization is not None:
-            return self._tokens.authenticate(_bearer(call.authorization))
+            return self._tokens.authenticate(token_of(call.authorization))
+        if call.certificate:
+            return Caller(call.certificate, frozenset({Scope.WRITE}))
         if self._required:
             raise Unauthenticated("this call needs a token: Authorization: Bearer mun_...")
         self.check_browser(call)
@@ -72,13 +80,6 @@ class Guard:
             raise Forbidden("a page of another site may not do this")
         if call.origin is not None and _authority(call.origin) != (call.host or "").lower():
             raise Forbidden("a page of another origin may not do this")
-
-
-def _bearer(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("show a token as: Authorization: Bearer mun_...")
-    return token.strip()
 
 
 def _authority(origin: str) -> str:

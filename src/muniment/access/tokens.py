@@ -35,13 +35,17 @@ Randomness = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """What is kept of a token. `digest` is the hex SHA-256 of its secret."""
+    """What is kept of a token. `digest` is the hex SHA-256 of its secret.
+
+    A token that is bound to a log may write there and nowhere else.
+    """
 
     id: str
     name: str
     scopes: tuple[Scope, ...]
     digest: str
     created: str
+    log: str = ""
 
 
 class Tokens:
@@ -85,11 +89,8 @@ class Tokens:
         """What is kept of each token, oldest first."""
         return tuple(self._records.values())
 
-    def create(self, name: str, scopes: Sequence[Scope]) -> str:
-        """Makes a token and returns it: the only time that it can be seen.
-
-        It is durable before it is returned. Raises InputError for a bad name or no scope.
-        """
+    def check(self, name: str, scopes: Sequence[Scope], log: str = "") -> None:
+        """Raises InputError for what `create` would not make."""
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise InputError(
                 f"{name!r} is no name for a token",
@@ -97,13 +98,27 @@ class Tokens:
             )
         if not scopes:
             raise InputError("a token has at least one scope")
+        if log and set(scopes) != {Scope.WRITE}:
+            raise InputError(
+                "a token for one log has the scope write and no other",
+                advice="leave out the log, or ask for the scope write alone",
+            )
         if len(self._records) >= MAX_TOKENS:
             raise InputError(f"there are {MAX_TOKENS:,} tokens already")
+
+    def create(self, name: str, scopes: Sequence[Scope], log: str = "") -> str:
+        """Makes a token and returns it: the only time that it can be seen.
+
+        It is durable before it is returned. Raises InputError for a bad name, no scope, or a log
+        together with more than the right to write. One call at a time.
+        """
+        self.check(name, scopes, log)
         id_ = self._free_id()
         secret = urlsafe_b64encode(self._randomness(_SECRET_BYTES)).rstrip(b"=").decode()
         created = rfc3339(self._clock.now())
         kept = tuple(scope for scope in Scope if scope in scopes)
-        self._write({**self._records, id_: TokenRecord(id_, name, kept, _digest(secret), created)})
+        record = TokenRecord(id_, name, kept, _digest(secret), created, log)
+        self._write({**self._records, id_: record})
         return f"mun_{id_}_{secret}"
 
     def revoke(self, id_: str) -> bool:
@@ -121,7 +136,7 @@ class Tokens:
         matches = hmac.compare_digest(_digest(shown[2] if shown else ""), expected)
         if record is None or not matches:
             raise Unauthenticated("this token is not known here")
-        return Caller(record.name, frozenset(record.scopes))
+        return Caller(record.name, frozenset(record.scopes), record.log)
 
     def _free_id(self) -> str:
         while True:
@@ -168,7 +183,7 @@ def _render(records: Sequence[TokenRecord]) -> bytes:
             "scopes": [str(scope) for scope in record.scopes],
             "sha256": record.digest,
             "created": record.created,
-        }
+        } | ({"log": record.log} if record.log else {})
         lines.append(json.dumps(fields))
     body = "[\n" + ",\n".join(lines)
     return f'{body},\n{{"checksum": "{sha256(body.encode()).hexdigest()}"}}\n]\n'.encode()
@@ -186,6 +201,7 @@ def _parse(path: Path, data: bytes) -> list[TokenRecord]:
                 tuple(Scope(scope) for scope in item["scopes"]),
                 item["sha256"],
                 item["created"],
+                item.get("log", ""),
             )
             for item in items
         ]

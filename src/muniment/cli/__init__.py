@@ -29,6 +29,7 @@ main = LazyGroup(
         "check": ("muniment.cli.check:check", "Check a proof file, offline."),
         "verify": ("muniment.cli.verify:verify", "Recompute a whole log: is it intact?"),
         "index": ("muniment.cli.index:index", "Work on the disposable search index."),
+        "tokens": ("muniment.cli.tokens:tokens", "Make, list and revoke access tokens."),
         "doctor": ("muniment.cli.doctor:doctor", "Look for what is wrong with this set-up."),
     },
 )

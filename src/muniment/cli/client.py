@@ -89,6 +89,10 @@ class Server:
         """Sends a JSON value and returns the decoded answer."""
         return _decode(self._ask("POST", path, json=value))
 
+    def delete(self, path: str) -> None:
+        """Removes what the path names."""
+        self._ask("DELETE", path)
+
     def append(
         self, log: str, source: str, body: bytes, media_type: str, id_: str
     ) -> dict[str, Any]:

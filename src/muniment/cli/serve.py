@@ -53,6 +53,9 @@ def _announce(node: Node) -> None:
     settings = node.settings
     click.echo(f"Muniment is listening on {node.url}")
     click.echo(f"  syslog: {node.syslog or 'off'}{' (UDP and TCP)' if node.syslog else ''}")
+    for name, address in node.addresses:
+        if not name.startswith("syslog-") or ":" in name:
+            click.echo(f"  {name.partition(':')[0]}: {address}")
     click.echo(f"  data: {settings.data.absolute()}")
     click.echo(f"  {_who(settings)}")
     sys.stdout.flush()

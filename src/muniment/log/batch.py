@@ -58,6 +58,10 @@ class BatchIds:
         """Returns the batch that came with this id, if it is still remembered."""
         return self._batches.get(id_)
 
+    def names(self) -> Sequence[str]:
+        """Returns the ids, newest last."""
+        return list(self._batches)
+
     def add(self, batch: BatchId) -> None:
         """Remembers a batch as the newest."""
         self._batches[batch.id] = batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -112,6 +112,13 @@ class Shard:
     def offer(self, batch: Batch, done: Done) -> None:
         """Queues a batch; see Writer.offer."""
         self._writer.offer(batch, done)
+
+    def batch_ids(self) -> Sequence[str]:
+        """Returns the ids of batches that are remembered as durable, newest last.
+
+        For any thread; those of batches that are being committed may be missing.
+        """
+        return self._writer.batch_ids()
 
     def submit(self, batch: Batch) -> Future[Acknowledgement]:
         """Queues a batch; see Writer.submit."""

@@ -63,7 +63,8 @@ class WriterMetrics:
     sync_seconds: float = 0.0
 
 
-Done = Callable[[Acknowledgement | MunimentError], None]
+Result = Acknowledgement | MunimentError
+Done = Callable[[Result], None]
 """Takes the answer to a batch, on the writer's thread: it must be quick and must not raise."""
 
 
@@ -73,7 +74,7 @@ class _Waiting:
     done: Done
     answered: bool = False
 
-    def answer(self, result: Acknowledgement | MunimentError) -> None:
+    def answer(self, result: Result) -> None:
         self.answered = True
         self.done(result)
 
@@ -110,12 +111,16 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
+    def batch_ids(self) -> Sequence[str]:
+        """Returns the batch ids that are remembered, newest last."""
+        return self._ids.names()
+
     def submit(self, batch: Batch) -> Future[Acknowledgement]:
         """Offers a batch to the log; the future is what `done` of `offer` would be told."""
         future: Future[Acknowledgement] = Future()
         future.set_running_or_notify_cancel()  # it cannot be cancelled
 
-        def done(result: Acknowledgement | MunimentError) -> None:
+        def done(result: Result) -> None:
             if isinstance(result, MunimentError):
                 future.set_exception(result)
             else:

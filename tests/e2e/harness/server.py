@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,10 +20,18 @@ LOG = "default"
 
 
 class MunimentServer:
-    """One server on one data directory; it keeps its addresses over restarts."""
+    """One server on one data directory; it keeps its addresses over restarts.
+
+    `config` is the text of a settings file, for `[[receive]]` tables and the like.
+    """
 
     def __init__(
-        self, data: Path, output: Path, env: Mapping[str, str] | None = None, port: int = 0
+        self,
+        data: Path,
+        output: Path,
+        env: Mapping[str, str] | None = None,
+        port: int = 0,
+        config: str = "",
     ) -> None:
         self.data = data
         self.output = output
@@ -32,12 +41,18 @@ class MunimentServer:
         self.http = httpx.Client(base_url=self.url, timeout=60)
         self._env = {"TZ": "UTC", **(env or {})}
         self._process: Process | None = None
+        self._config: Path | None = None
+        if config:
+            self._config = output.with_suffix(".toml")
+            self._config.write_text(config)
 
     def start(self, *, ready: bool = True) -> None:
         """Starts the server; waits until it is ready unless told otherwise."""
         command = [sys.executable, "-m", "muniment", "serve", "--data", str(self.data)]
         command += ["--listen", f"127.0.0.1:{self.port}"]
         command += ["--syslog", f"127.0.0.1:{self.syslog_port}"]
+        if self._config is not None:
+            command += ["--config", str(self._config)]
         self._process = Process(command, self.output, self._env)
         if ready:
             self.wait_ready()
@@ -71,6 +86,13 @@ class MunimentServer:
             ]
 
         return int(wait_for(found, "a query process")[0])
+
+    @property
+    def admin_token(self) -> str:
+        """The token that the first start showed."""
+        found = re.search(r"mun_\w{8}_[\w-]{43}", self.process.printed())
+        assert found, "no token was shown"
+        return found[0]
 
     def kill(self) -> None:
         """kill -9 of the server process, at whatever it is doing."""
@@ -188,10 +210,15 @@ def split_entry(entry: bytes) -> tuple[bytes, bytes]:
 
 @contextlib.contextmanager
 def serving(
-    directory: Path, env: Mapping[str, str] | None = None, *, data: Path | None = None
+    directory: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    data: Path | None = None,
+    config: str = "",
 ) -> Iterator[MunimentServer]:
     """A running server whose files are below `directory`; it is gone afterwards."""
-    server = MunimentServer(data or directory / "data", directory / "serve.txt", env)
+    output = directory / "serve.txt"
+    server = MunimentServer(data or directory / "data", output, env, config=config)
     try:
         server.start()
         yield server

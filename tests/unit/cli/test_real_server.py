@@ -48,6 +48,9 @@ class Served:
             time.sleep(0.1)
         raise AssertionError(f"the server does not start: {self._output.read_text()}")
 
+    def printed(self) -> str:
+        return self._output.read_text()
+
     def stop(self) -> None:
         self.process.terminate()
         try:
@@ -100,6 +103,30 @@ def test_from_a_file_to_a_proof(run: Run, served: Served, tmp_path: Path) -> Non
     assert run("verify", served.data, "--trust", receipt).exit_code == 0
     rebuilt = run("index", "rebuild", "--data", served.data)
     assert rebuilt.output == "default: 1,000 entries indexed\n"
+
+
+def test_a_token_is_made_used_listed_and_revoked(run: Run, served: Served) -> None:
+    shown = re.search(r"mun_\w{8}_[\w-]{43}", served.printed())
+    assert shown
+    admin = ("--url", served.url, "--token", shown[0])
+
+    refused = run("tokens", "create", "lb", "--url", served.url)
+    assert refused.exit_code == 2 and "manage access" in refused.output
+    made = run("tokens", "create", "lb", "--log", "default", *admin)
+    assert made.exit_code == 0, made.output
+    token = made.stdout.strip()
+    wrong = run("tokens", "create", "lb", "--log", "default", "--scope", "read", *admin)
+    assert wrong.exit_code == 2 and "scope write" in wrong.output
+
+    writes = ("send", "-", "--as", "text", "--url", served.url, "--token", token)
+    assert run(*writes, text="one line\n").exit_code == 0
+    listed = run("tokens", "list", *admin)
+    assert re.search(r"^\w{8}  lb  write  log default  since 20", listed.stdout, re.MULTILINE)
+    assert token.split("_")[2] not in listed.stdout
+    assert run("tokens", "revoke", token.split("_")[1], *admin).exit_code == 0
+    assert run(*writes, text="another line\n").exit_code == 1
+    actions = [json.loads(line)["action"] for line in lines_of(served) if "action" in line]
+    assert actions == ["token.create", "token.revoke"]
 
 
 def test_a_tail_shows_what_is_sent(run: Run, served: Served, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 from starlette.types import Scope
@@ -18,14 +17,14 @@ from muniment.access import Scope as Right
 from muniment.api.context import Context
 from muniment.api.gate import call_of
 from muniment.api.job import Answer, Settled
-from muniment.api.problems import headers_for
+from muniment.api.problems import TooSlow, headers_for
 from muniment.api.receiving import header
 from muniment.api.write import SMALL_HOLD, idempotency_key
+from muniment.api.write_cycle import NO_CONTENT
 from muniment.budget import Hold
 from muniment.clock import rfc3339
-from muniment.errors import Conflict, MunimentError
+from muniment.errors import Conflict, MunimentError, Unavailable
 from muniment.log import Acknowledgement, Batch
-from muniment.log.frame import MAX_ID_BYTES
 from muniment.log.writer import Result
 from muniment.receive.coding import Coding, decode
 from muniment.receive.dialect import Dialect, Posting, Reply, Taken
@@ -59,6 +58,11 @@ class Delivery:
     target: Target
     key: str
 
+    @property
+    def inline_bytes(self) -> int:
+        """Few: a protocol that compresses inside can unpack twenty times as much."""
+        return 2 << 10
+
     def submit(self, body: bytes, hold: Hold, done: Settled) -> None:
         """Takes the records out of the body and queues them. Raises MunimentError."""
         limit = self.context.limits.decompressed
@@ -70,10 +74,9 @@ class Delivery:
             done(Delivered(taken, None))
             return
         hold.grow(2 * sum(len(r) for group in taken.groups for r in group.records))
-        id_ = self._id(taken)
-        origin = Origin(self.dialect.name, "", self.peer, self.caller.name, id=self.key or taken.id)
+        origin = self._origin(taken)
         at = rfc3339(self.context.clock.now())
-        batch = Batch(pack(taken.groups, at, self.context.node, origin), id_)
+        batch = Batch(pack(taken.groups, at, self.context.node, origin), origin.batch_id)
         if hold.amount > SMALL_HOLD:
             hold.shrink_to(batch.size)
         self.target.offer(batch, partial(self._delivered, done, taken, batch))
@@ -92,14 +95,10 @@ class Delivery:
             return
         done(result if isinstance(result, MunimentError) else Delivered(taken, result))
 
-    def _id(self, taken: Taken) -> str | None:
-        given = self.key or taken.id
-        if not given:
-            return None
-        found = f"{self.caller.name} {self.dialect.name} {given}"
-        if len(found.encode()) > MAX_ID_BYTES:
-            return f"{self.dialect.name} {sha256(found.encode()).hexdigest()}"
-        return found
+    def _origin(self, taken: Taken) -> Origin:
+        name = self.dialect.name
+        id_ = self.key or (f"{name} {taken.id}" if taken.id else "")
+        return Origin(name, "", self.peer, self.caller.name).identified(id_)
 
     def answer(self, result: Delivered) -> Answer:
         """Returns the dialect's answer."""
@@ -156,7 +155,12 @@ class DeliveryHead:
         )
 
     def refused(self, error: MunimentError) -> Answer:
-        """Returns the dialect's words for an error, with the headers that every one has."""
+        """Returns the dialect's words for an error, with the headers that every one has.
+
+        Shippers drop what is answered 408: one that was too slow is told to come again.
+        """
+        if isinstance(error, TooSlow):
+            error = Unavailable(error.detail)
         self._context.meters.protocol(self._dialect.name).refused += 1
         return answer_of(self._dialect.refused(self._posting, error), headers_for(error))
 
@@ -164,7 +168,7 @@ class DeliveryHead:
 def answer_of(reply: Reply, headers: dict[str, str] | None = None) -> Answer:
     """Returns a dialect's reply as header lines and a body."""
     lines: list[Any] = [*(headers or {}).items(), *reply.headers]
-    if reply.body:
+    if reply.status != NO_CONTENT:
         lines.append(("content-type", reply.media))
     text = "".join([f"{name}: {value}\r\n" for name, value in lines])
     return Answer(reply.status, text.encode("latin-1", "replace"), reply.body)

@@ -40,6 +40,10 @@ class Job(Protocol):
     def coding(self) -> Coding:
         """The body's content coding."""
 
+    @property
+    def inline_bytes(self) -> int:
+        """Bodies up to this are taken on the event loop: a hop to a thread would cost more."""
+
     def submit(self, body: bytes, hold: Hold, done: Settled) -> None:
         """Takes the body, still coded, and queues its entries; `done` is called once, later or now.
 

@@ -14,13 +14,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from muniment.api.context import Context
 from muniment.api.doors import Door
-from muniment.api.job import Head
-from muniment.api.problems import MEDIA_TYPE, HeadTooLarge, TooSlow, headers_for, problem
+from muniment.api.job import Answer, Head, problem_answer
+from muniment.api.problems import HeadTooLarge, TooSlow
 from muniment.api.repeated_head import RepeatedHead
 from muniment.api.write_cycle import WriteCycle
 from muniment.errors import InputError, MunimentError, Overloaded
@@ -269,25 +268,20 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         busy = cycle is not None and not cycle.response_complete
         of_this_request = self._phase is Phase.BODY and not self.pipeline
-        if not busy or (of_this_request and not cycle.response_started):
-            self.transport.write(_raw(error))
+        if busy and of_this_request and isinstance(cycle, WriteCycle):
+            self.transport.write(_raw(cycle.head.refused(error)))
+        elif not busy or (of_this_request and not cycle.response_started):
+            self.transport.write(_raw(problem_answer(error)))
         if busy:
             cycle.disconnected = True
             cycle.message_event.set()
         self.transport.close()
 
 
-def _raw(error: MunimentError) -> bytes:
-    """Returns a whole response for an error that no application sees."""
-    body = orjson.dumps(problem(error))
-    headers = {
-        **headers_for(error),
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        "connection": "close",
-    }
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    return STATUS_LINE[error.status] + "".join(lines).encode() + b"\r\n" + body
+def _raw(answer: Answer) -> bytes:
+    """Returns the last response of a connection whole, without a cycle or an application."""
+    length = b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(answer.body)
+    return STATUS_LINE[answer.status] + answer.lines + length + answer.body
 
 
 def bounded(context: Context, door: Door) -> type[BoundedProtocol]:

@@ -25,9 +25,6 @@ from muniment.errors import MunimentError
 from muniment.receive.coding import Coding
 from muniment.receive.mailbox import Mailbox
 
-INLINE_BYTES = 32 << 10
-"""Bodies up to this are packed on the event loop: a hop to a thread would cost more."""
-
 NO_CONTENT = 204
 """Has no Content-Length (RFC 9110, 8.6)."""
 
@@ -135,7 +132,7 @@ class WriteCycle:
         body = b"".join(self._pieces)  # of one piece, this is that piece
         self._pieces = []
         self._submitted = True
-        if self._job.coding is Coding.IDENTITY and len(body) <= INLINE_BYTES:
+        if self._job.coding is Coding.IDENTITY and len(body) <= self._job.inline_bytes:
             self._job.submit(body, self._hold, self._done())
         else:
             self._connection.context.workers.submit(self._submit_apart, self._job, body)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import astuple
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,9 @@ from muniment.api.doors import Door
 from muniment.api.listener import HttpListener
 from muniment.receive.dialects import DIALECTS
 from muniment.receive.sockets import bind
+from muniment.receive.tls import tls_context
 from muniment.settings import Address, Network
+from tests.authority import Authority
 
 AUDIT = "/kubernetes/audit"
 EVENTS = {
@@ -45,14 +49,18 @@ def listen(context: Context) -> Iterator[Listen]:
     with ExitStack() as stack:
 
         def start(
-            *names: str, required: bool = False, inner: str = "", proxies: tuple[Network, ...] = ()
+            *names: str,
+            required: bool = False,
+            inner: str = "",
+            proxies: tuple[Network, ...] = (),
+            tls: ssl.SSLContext | None = None,
         ) -> str:
             chosen = [dialect for dialect in DIALECTS if dialect.name in names]
             door = Door(
                 Guard(context.tokens, required=required), chosen, "default", inner, native=False
             )
             bound = bind(Address("127.0.0.1", 0), socket.SOCK_STREAM)
-            listener = HttpListener(bound, "kubernetes", context, door, proxies=proxies)
+            listener = HttpListener(bound, "kubernetes", context, door, tls=tls, proxies=proxies)
             stop, ready = asyncio.Event(), threading.Event()
             loops: list[asyncio.AbstractEventLoop] = []
 
@@ -68,7 +76,7 @@ def listen(context: Context) -> Iterator[Listen]:
             stack.callback(thread.join, 60)
             stack.callback(lambda: loops[0].call_soon_threadsafe(stop.set))
             assert ready.wait(60)
-            return f"http://{listener.address}"
+            return f"{'https' if tls else 'http'}://{listener.address}"
 
         yield start
 
@@ -148,3 +156,30 @@ def test_a_stranger_is_not_believed(listen: Listen, shard: FailingShard) -> None
     proxy = b"PROXY TCP4 192.0.2.7 192.0.2.1 50312 443\r\n"
     assert post(listen("kubernetes"), proxy).startswith(b"HTTP/1.1 400 ")
     assert shard.size == 0
+
+
+def test_a_client_certificate_gives_the_right_to_write_and_a_name(
+    listen: Listen, context: Context, shard: FailingShard, tmp_path: Path
+) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    server = authority.server()
+    tls = tls_context(server.certificate, server.key, authority.certificate)
+    url = listen("kubernetes", required=True, tls=tls)
+    trust = ssl.create_default_context(cafile=str(authority.certificate))
+    trust.load_cert_chain(*astuple(authority.issue("kube-apiserver")))
+    with httpx.Client(base_url=url, verify=trust, trust_env=False) as client:
+        assert client.post(AUDIT, json=EVENTS).status_code == 200
+        token = context.tokens.create("shipper", [Scope.READ])
+        headers = {"authorization": f"Bearer {token}"}
+        assert client.post(AUDIT, json=EVENTS, headers=headers).status_code == 403
+    assert header(shard)["from"] == "cert:kube-apiserver"
+    for issued in (None, stranger.issue("kube-apiserver")):
+        other = ssl.create_default_context(cafile=str(authority.certificate))
+        if issued is not None:
+            other.load_cert_chain(*astuple(issued))
+        with (
+            httpx.Client(base_url=url, verify=other, trust_env=False) as client,
+            pytest.raises(httpx.TransportError),
+        ):
+            client.post(AUDIT, json=EVENTS)
+    assert shard.size == 1

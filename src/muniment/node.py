@@ -111,6 +111,7 @@ class Node:
                 tls,
                 proxies=self.settings.proxy_from,
             )
+            counts += server.acceptor.counts
             self._follow(query)
             await self._run(server, query, context, started)
         finally:

@@ -43,6 +43,7 @@ EVERY_KIND = [
     {"protocol": "forward", "listen": "127.0.0.1:0"},
     {"protocol": "grpc", "listen": "127.0.0.1:0"},
     {"protocol": "http", "listen": "127.0.0.1:0"},
+    {"protocol": "kafka", "brokers": "127.0.0.1:1", "topics": ["edge"]},
 ]
 """Listeners that show all metrics that there are."""
 

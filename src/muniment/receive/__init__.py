@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from muniment.receive.intake import Intake, Origin
+from muniment.receive.header import Origin
+from muniment.receive.intake import Intake
 from muniment.receive.port import Count, Receiver
 from muniment.receive.syslog_tcp import SyslogTcp
 from muniment.receive.syslog_udp import SyslogUdp

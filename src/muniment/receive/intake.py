@@ -18,12 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
-from muniment import kernel
 from muniment.clock import Clock, rfc3339
 from muniment.errors import MunimentError, TryLater
 from muniment.kernel import MAX_ENTRY_BYTES, Chunk
 from muniment.log import Acknowledgement, Batch
 from muniment.receive.durable import durable
+from muniment.receive.groups import pack_records
+from muniment.receive.header import Origin
 from muniment.receive.port import Count
 
 FLUSH_SECONDS = 0.02
@@ -40,16 +41,6 @@ _RETRY_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 Submit = Callable[[Batch], Future[Acknowledgement]]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a receipt header says beside the time: how, from where and as what records came."""
-
-    via: str
-    source: str
-    peer: str = ""
-    sender: str = ""
 
 
 @dataclass(slots=True)
@@ -69,8 +60,7 @@ class Intake:
         self._submit, self._node, self._bound, self._clock = submit, node, bound, clock
         self._groups: deque[_Group] = deque()
         self._open: dict[Origin, _Group] = {}
-        self._waiting = 0
-        self._sending = 0
+        self._waiting = self._sending = self._delivering = 0
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._some, self._plenty = asyncio.Event(), asyncio.Event()
@@ -82,7 +72,7 @@ class Intake:
     @property
     def held(self) -> int:
         """Bytes that are not durable yet."""
-        return self._waiting + self._sending
+        return self._waiting + self._sending + self._delivering
 
     @property
     def full(self) -> bool:
@@ -128,6 +118,21 @@ class Intake:
         text = json.dumps({"actor": "muniment", **fields}, separators=(",", ":"))
         self.put([text.encode()], Origin("muniment", "muniment"))
 
+    async def deliver(self, batch: Batch) -> Acknowledgement:
+        """Makes a batch durable, however often the log has to be asked, and returns its answer.
+
+        What it holds counts towards `full`. Raises InputError (Conflict) where the log will never
+        take it.
+        """
+        self._delivering += batch.size
+        try:
+            answer = await self._until_durable(batch)
+        finally:
+            self._delivering -= batch.size
+            self._tell_room()
+        self.entries += 0 if answer.replayed else batch.count
+        return answer
+
     async def close(self, seconds: float) -> None:
         """Sends what waits, for so long at most, and ends."""
         self._closing.set()
@@ -156,9 +161,12 @@ class Intake:
                     await asyncio.wait_for(self._plenty.wait(), FLUSH_SECONDS)
             await self._deliver(self._take())
             self._sending = 0
-            if not self.full:
-                for callback in self.on_room:
-                    callback()
+            self._tell_room()
+
+    def _tell_room(self) -> None:
+        if not self.full:
+            for callback in self.on_room:
+                callback()
 
     def _take(self) -> list[_Group]:
         """Takes what waits, in the order in which the groups began, about BATCH_BYTES of it."""
@@ -181,7 +189,7 @@ class Intake:
     async def _deliver(self, taken: Sequence[_Group]) -> None:
         chunks: list[Chunk] = []
         for group in taken:
-            chunks += kernel.pack_records(group.records, self._header(group.origin, group.at))
+            chunks += pack_records(group.records, group.at, self._node, group.origin)
         batch = Batch(chunks)
         if not batch.count:
             return
@@ -197,22 +205,12 @@ class Intake:
         else:
             self.entries += batch.count
 
-    async def _until_durable(self, batch: Batch) -> None:
+    async def _until_durable(self, batch: Batch) -> Acknowledgement:
         while True:
             try:
-                await durable(self._submit(batch))
-                return
+                return await durable(self._submit(batch))
             except TryLater as error:
                 if not self.retries % 100:
                     _logger.warning("received records wait: %s", error.detail)
                 self.retries += 1
                 await asyncio.sleep(min(error.retry_after, _RETRY_SECONDS))
-
-    def _header(self, origin: Origin, at: str) -> bytes:
-        fields = {"at": at, "node": self._node, "via": origin.via}
-        if origin.peer:
-            fields["peer"] = origin.peer
-        if origin.sender:
-            fields["from"] = origin.sender
-        fields["as"] = origin.source
-        return json.dumps(fields, separators=(",", ":")).encode() + b"\n"

@@ -25,6 +25,10 @@ class Receiver(Protocol):
     """Takes entries over one protocol and gives them to a shard."""
 
     @property
+    def name(self) -> str:
+        """What tells it apart from the others, in the metrics too."""
+
+    @property
     def address(self) -> str:
         """Where it listens, with the real port."""
 

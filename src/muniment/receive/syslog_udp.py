@@ -16,7 +16,8 @@ from threading import Thread
 
 from muniment.clock import Clock, rfc3339
 from muniment.receive.framing import trimmed
-from muniment.receive.intake import MAX_RECORD, Intake, Origin
+from muniment.receive.header import Origin
+from muniment.receive.intake import MAX_RECORD, Intake
 from muniment.receive.port import Count
 from muniment.receive.sockets import bound_address, kernel_drops, peer_text, widen
 
@@ -30,7 +31,16 @@ _ROUND = 512
 class SyslogUdp:
     """The receiver on a bound UDP socket."""
 
-    def __init__(self, listener: socket.socket, source: str, intake: Intake, clock: Clock) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        source: str,
+        intake: Intake,
+        clock: Clock,
+        *,
+        name: str = VIA,
+    ) -> None:
+        self.name = name
         self._socket, self._source, self._intake, self._clock = listener, source, intake, clock
         self._address = str(bound_address(listener))
         self._wake, self._woken = -1, -1
@@ -50,7 +60,7 @@ class SyslogUdp:
     @property
     def counts(self) -> Sequence[Count]:
         """Its numbers, and its intake's."""
-        name = VIA
+        name = self.name
         return (
             Count("receive_messages", name, "Messages received.", lambda: self.messages),
             Count("receive_bytes", name, "Bytes received.", lambda: self.bytes),

@@ -134,11 +134,11 @@ def test_while_the_log_refuses_senders_wait_and_nothing_is_lost() -> None:
             bench.log.refusal = StorageFailing("No space left on device", retry_after=0)
             texts = [b"<13>%06d %s" % (number, b"x" * 200) for number in range(50_000)]
             sending = asyncio.create_task(bench.send(b"".join(text + b"\n" for text in texts)))
-            await until(lambda: bench.receiver.paused)
-            taken = bench.receiver.bytes
+            await until(lambda: bench.receiver.server.held)
+            taken = bench.receiver.server.bytes
             for _ in range(50):
                 await asyncio.sleep(0)
-            assert bench.receiver.bytes == taken
+            assert bench.receiver.server.bytes == taken
             assert bench.receiver.intake.held < 1_000_000
             assert not sending.done()
 
@@ -146,7 +146,7 @@ def test_while_the_log_refuses_senders_wait_and_nothing_is_lost() -> None:
             await sending
             await until(lambda: len(bench.log.entries) == len(texts))
             assert bench.log.raws() == texts
-            assert bench.receiver.pauses >= 1
+            assert bench.receiver.server.pauses >= 1
 
     run(scenario)
 
@@ -157,14 +157,14 @@ def test_a_new_connection_waits_too_while_the_log_refuses() -> None:
             bench.log.hold = True
             _, early = await bench.connect()
             early.write(b"<13>" + b"x" * 2_000 + b"\n")
-            await until(lambda: bench.receiver.paused)
+            await until(lambda: bench.receiver.server.held)
             _, writer = await bench.connect()
             writer.write(b"<13>late\n")
-            await until(lambda: len(bench.receiver.connections) == 2)
-            before = bench.receiver.bytes
+            await until(lambda: len(bench.receiver.server.connections) == 2)
+            before = bench.receiver.server.bytes
             for _ in range(50):
                 await asyncio.sleep(0)
-            assert bench.receiver.bytes == before
+            assert bench.receiver.server.bytes == before
             bench.log.release()
             await until(lambda: len(bench.log.entries) == 2)
             early.close()
@@ -177,15 +177,15 @@ def test_connections_over_the_bound_are_refused_and_counted() -> None:
     async def scenario() -> None:
         async with running(connections=2) as bench:
             kept = [await bench.connect() for _ in range(2)]
-            await until(lambda: len(bench.receiver.connections) == 2)
+            await until(lambda: len(bench.receiver.server.connections) == 2)
             reader, writer = await bench.connect()
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
             writer.close()
-            assert bench.receiver.refused == 1
+            assert bench.receiver.server.refused == 1
             for _, other in kept:
                 other.close()
-            await until(lambda: not bench.receiver.connections)
+            await until(lambda: not bench.receiver.server.connections)
             await bench.send(b"<13>room again\n")
             await until(lambda: len(bench.log.entries) == 1)
 
@@ -197,10 +197,10 @@ def test_a_connection_that_is_silent_for_long_is_closed() -> None:
         async with running(idle=60.0) as bench:
             reader, writer = await bench.connect()
             writer.write(b"<13>half a mess")
-            await until(lambda: bench.receiver.bytes == 15)
+            await until(lambda: bench.receiver.server.bytes == 15)
             bench.clock.seconds = 61.0
             assert await reader.read() == b""
-            assert bench.receiver.idle == 1
+            assert bench.receiver.server.idle == 1
             writer.close()
             await until(lambda: len(bench.log.entries) == 1)
             assert bench.log.raws() == [b"<13>half a mess"]
@@ -220,6 +220,33 @@ def test_a_stop_takes_all_that_was_sent_before_it() -> None:
         assert bench.log.raws() == [*texts, b"<13>unfinished"]
         await bench.receiver.stop()
         writer.close()
+
+    run(scenario)
+
+
+def test_a_sender_that_looks_for_the_end_loses_nothing_at_a_stop() -> None:
+    """It is told before the last is read: what it sent until it saw that is taken."""
+
+    async def scenario() -> None:
+        bench = Bench(MemoryLog(), 1 << 30, 10, 60.0)
+        await bench.receiver.start()
+        reader, writer = await bench.connect()
+        texts: list[bytes] = []
+
+        async def send() -> None:
+            while not reader.at_eof():
+                texts.append(b"<13>%d" % len(texts))
+                writer.write(texts[-1] + b"\n")
+                await asyncio.sleep(0.001)
+            writer.close()
+
+        sending = asyncio.create_task(send())
+        reading = asyncio.create_task(reader.read())
+        await until(lambda: len(bench.log.entries) > 10)
+        await bench.receiver.stop()
+        assert await reading == b""
+        await sending
+        assert bench.log.raws() == texts
 
     run(scenario)
 

@@ -1,0 +1,17 @@
+"""The log protocols over HTTP, in the order in which their paths are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from muniment.receive import cloudevents, elastic, kubernetes, loki, otlp, splunk
+from muniment.receive.dialect import Dialect
+
+DIALECTS: Sequence[Dialect] = (
+    otlp.DIALECT,
+    loki.DIALECT,
+    splunk.DIALECT,
+    kubernetes.DIALECT,
+    cloudevents.DIALECT,
+    elastic.DIALECT,
+)

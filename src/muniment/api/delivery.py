@@ -73,7 +73,7 @@ class Delivery:
         if not taken.count:
             done(Delivered(taken, None))
             return
-        hold.grow(2 * sum(len(r) for group in taken.groups for r in group.records))
+        hold.grow_to(3 * sum(len(r) for group in taken.groups for r in group.records))
         origin = self._origin(taken)
         at = rfc3339(self.context.clock.now())
         batch = Batch(pack(taken.groups, at, self.context.node, origin), origin.batch_id)

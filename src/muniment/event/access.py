@@ -34,6 +34,7 @@ _NESTED: Mapping[str, object] = {
         "referrer": "referrer",
         "x_forwarded_for": "forwarded",
         "length": "request_length",
+        "body_length": "request_body",
     },
     "http_response": {
         "code": "code",
@@ -46,13 +47,14 @@ _NESTED: Mapping[str, object] = {
         "version": "tls_version",
         "cipher": "tls_cipher",
         "sni": "tls_sni",
-        "certificate": {"subject": "tls_subject"},
+        "certificate": {"subject": "tls_subject", "issuer": "tls_issuer"},
     },
     "traffic": {"bytes_in": "bytes_in", "bytes_out": "bytes_out"},
     "load_balancer": {
         "name": "frontend",
         "code": "server_status",
         "status_detail": "termination",
+        "error_message": "upstream_error",
         "dst_endpoint": {
             "ip": "server_ip",
             "port": "server_port",

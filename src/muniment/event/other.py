@@ -72,9 +72,7 @@ def _events(texts: dict[str, pl.Series], times: pl.Series, unmapped: pl.Series) 
     frame = pl.DataFrame(texts)
     return frame.with_columns(pl.col("severity").str.to_lowercase()).select(
         "message",
-        ocsf.lookup("severity", ocsf.SEVERITY_WORDS, None)
-        .fill_null(ocsf.INFORMATIONAL)
-        .alias("severity_id"),
+        ocsf.lookup("severity", ocsf.SEVERITY_WORDS, None).alias("severity_id"),
         times.alias("time_dt"),
         pl.struct(pl.col("trace").alias("correlation_uid")).alias("metadata"),
         pl.struct(pl.col("request").alias("uid")).alias("http_request"),

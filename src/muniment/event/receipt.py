@@ -2,6 +2,9 @@
 
 An entry is one line of compact JSON, `\\n`, and the bytes exactly as they came. The header is the
 same for a whole batch, so it is read once for each distinct header of a call.
+
+A record that no entry can hold is kept as consecutive entries, whose headers say in `part` which
+piece of what they are.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from muniment import kernel
+from muniment.event.objects import as_int, as_text
 
 _KEYS = {
     "received": "at",
@@ -32,12 +36,14 @@ _BAD_HEADER = "the receipt header is not a JSON object on a line of its own"
 class Split:
     """Entries taken apart: as many rows in `raw` and `receipts` as there were entries.
 
-    `raw` is text (Arrow string); bytes that are not UTF-8 stand in it as `\\xNN`. `receipts` has
-    the columns received (timestamp, UTC), source, via, peer, sender, node and `fault`, which is
-    null unless the header could not be read.
+    `raw` holds the bytes (Arrow binary). `receipts` has the columns received (timestamp, UTC),
+    source, via, peer, sender, node; `seq`, the sender's number of the first record of the batch;
+    `about`, the JSON text of what the sender said of the records (a flat object of strings);
+    `part`, which piece of a larger record this is, in words, and `part_number`, from 1; and
+    `fault`, which is null unless the header could not be read.
     """
 
-    raw: pa.StringArray
+    raw: pa.BinaryArray
     receipts: pl.DataFrame
 
 
@@ -77,7 +83,7 @@ def _joined(headers: list[bytes], which: array[int], raws: pa.BinaryArray) -> Sp
         rows = pl.DataFrame([one.new_from_index(0, len(which)) for one in receipts.get_columns()])
     else:
         rows = receipts[pl.Series(pa.array(which, pa.uint32()))]
-    return Split(_text(raws), rows)
+    return Split(raws, rows)
 
 
 def _receipts(headers: list[bytes]) -> pl.DataFrame:
@@ -86,11 +92,36 @@ def _receipts(headers: list[bytes]) -> pl.DataFrame:
         name: pl.Series([_member(d, key) for d in decoded], dtype=pl.String)
         for name, key in _KEYS.items()
     }
-    frame = pl.DataFrame(columns | {"fault": [None if d else _BAD_HEADER for d in decoded]})
+    given = {
+        "seq": pl.Series([as_int(d.get("seq")) for d in decoded], dtype=pl.Int64),
+        "about": pl.Series([_about(d.get("about")) for d in decoded], dtype=pl.String),
+        "part": pl.Series([_part(d.get("part")) for d in decoded], dtype=pl.String),
+        "part_number": pl.Series([_number(d.get("part")) for d in decoded], dtype=pl.Int64),
+        "fault": pl.Series([None if d else _BAD_HEADER for d in decoded], dtype=pl.String),
+    }
     instant = pl.col("received").str.strptime(pl.Datetime("us"), "%+", strict=False)
-    return frame.with_columns(
-        instant.cast(pl.Datetime("us", "UTC")), pl.col("fault").cast(pl.String)
-    )
+    return pl.DataFrame(columns | given).with_columns(instant.cast(pl.Datetime("us", "UTC")))
+
+
+def _about(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    return orjson.dumps({key: as_text(member) for key, member in value.items()}).decode()
+
+
+def _number(part: Any) -> int | None:
+    return as_int(part.get("number")) if isinstance(part, dict) else None
+
+
+def _part(value: Any) -> str | None:
+    if value is None:
+        return None
+    given = value if isinstance(value, dict) else {}
+    number, of, size = (as_int(given.get(key)) for key in ("number", "of", "bytes"))
+    if number is None or of is None or size is None:
+        return "part of a record that no entry can hold"
+    digest = f", SHA-256 {given['sha256']}" if isinstance(given.get("sha256"), str) else ""
+    return f"part {number} of {of} of a record of {size:,} bytes{digest}"
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -106,7 +137,8 @@ def _member(header: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _text(raws: pa.BinaryArray) -> pa.StringArray:
+def as_strings(raws: pa.BinaryArray) -> pa.StringArray:
+    """Text of bytes; those that are not UTF-8 stand in it as `\\xNN`."""
     try:
         return raws.cast(pa.string())
     except pa.ArrowInvalid:

@@ -80,6 +80,7 @@ _BASE = {
         original_time=_TEXT,
         tenant_uid=_TEXT,
         product=_PRODUCT,
+        sequence=_COUNT,
     ),
     "device": _struct(hostname=_TEXT, name=_TEXT, ip=_TEXT, uid=_TEXT),
 }

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 import polars as pl
+import pyarrow as pa
 
 from muniment.event.schema import SCHEMA
 from muniment.event.table import check_type
@@ -25,6 +26,16 @@ _BUILT_IN = {
     "nginx": "muniment.event.nginx:SOURCE",
     "ingress-nginx": "muniment.event.nginx:SOURCE",
     "syslog": "muniment.event.syslog:SOURCE",
+    "otlp": "muniment.event.otlp:SOURCE",
+    "loki": "muniment.event.loki:SOURCE",
+    "forward": "muniment.event.forward:SOURCE",
+    "envoy": "muniment.event.envoy:SOURCE",
+    "elastic": "muniment.event.elastic:SOURCE",
+    "splunk": "muniment.event.splunk:SOURCE",
+    "kubernetes": "muniment.event.kubernetes:SOURCE",
+    "cloudevents": "muniment.event.cloudevents:SOURCE",
+    "cef": "muniment.event.cef:SOURCE",
+    "leef": "muniment.event.leef:SOURCE",
     "json": "muniment.event.structured:SOURCE",
     "muniment": "muniment.event.structured:SOURCE",
     "text": "muniment.event.text:SOURCE",
@@ -36,15 +47,26 @@ class Context:
     """What a parser may know beside the lines.
 
     `received` holds the receipt times (timestamp us, UTC; null where unknown), one a line.
-    `zone` is the IANA time zone of stamps that name none.
+    `zone` is the IANA time zone of stamps that name none. `about` is what the sender said of the
+    lines beside their bytes: the JSON text of a flat object of strings, or null, one a line; None
+    where nothing was said of any. `inner` is what follows the slash in `as`: the name of the parser
+    for lines inside of these.
     """
 
     received: pl.Series
     zone: str = "UTC"
+    about: pl.Series | None = None
+    inner: str = ""
 
     def at(self, rows: pl.Series) -> Context:
         """The context of a selection of the lines."""
-        return replace(self, received=self.received[rows])
+        about = None if self.about is None else self.about[rows]
+        return replace(self, received=self.received[rows], about=about)
+
+    def between(self, start: int, end: int) -> Context:
+        """The context of a run of the lines."""
+        about = None if self.about is None else self.about[start:end]
+        return replace(self, received=self.received[start:end], about=about)
 
 
 class Source(Protocol):
@@ -60,6 +82,24 @@ class Source(Protocol):
     """
 
     def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame: ...
+
+
+class Rendering(Protocol):
+    """What a source of bytes that are no text has beside `parse`.
+
+    `render` makes text of entries, which then is what `parse` gets and what people see and search
+    (`raw_data`): JSON, as the protocol maps itself to it. None for an entry that cannot be
+    rendered; its text is then that of any other entry, bytes that are not UTF-8 as `\\xNN`, and
+    `parse` says what is wrong with it.
+    """
+
+    def render(self, raws: Sequence[bytes]) -> list[str | None]: ...
+
+
+# A source may also have these attributes:
+# `takes_inner`: it takes envelopes off lines, and `as` may name the parser of those in `inner`;
+# `reads_parts`: it reads the first part of a record that no entry can hold, as far as that goes;
+# `reads_about`: it reads `context.about`, and puts what it has no column for into `unmapped`.
 
 
 @cache
@@ -83,23 +123,76 @@ def find(name: str) -> Source | None:
     return None if point is None else _load(point)
 
 
+Render = Callable[[Sequence[bytes]], list[str | None]]
+
+
+def renderer(name: str) -> Render | None:
+    """How the source that `as` names makes text of its entries; None where they are text.
+
+    What it answers has as many items as there are entries, and never raises.
+    """
+    try:
+        render: Render | None = getattr(find(name.partition("/")[0]), "render", None)
+    except Exception:
+        return None  # `run` says what is wrong with the source
+    return None if render is None else partial(_rendered, render)
+
+
+def _rendered(render: Render, raws: Sequence[bytes]) -> list[str | None]:
+    try:
+        return _checked_texts(render(raws), len(raws))
+    except Exception:
+        if len(raws) == 1:
+            return [None]
+    return [text for raw in raws for text in _rendered(render, [raw])]
+
+
+def _checked_texts(texts: list[str | None], height: int) -> list[str | None]:
+    if len(texts) != height:
+        raise ValueError(f"{len(texts)} texts came back for {height} entries")
+    pa.array(texts, pa.string())
+    return texts
+
+
+def reads_about(name: str) -> bool:
+    """Whether the source that `as` names reads what the sender said beside the bytes."""
+    return _has(name, "reads_about")
+
+
+def reads_parts(name: str) -> bool:
+    """Whether the source that `as` names reads the first part of a record in parts."""
+    return _has(name, "reads_parts")
+
+
+def _has(name: str, attribute: str) -> bool:
+    try:
+        return bool(getattr(find(name.partition("/")[0]), attribute, False))
+    except Exception:
+        return False
+
+
 _MAX_TRIES = 64
+_MAX_DEPTH = 4
 _FRAME_COLUMNS = frozenset(SCHEMA.names) - {"log", "shard", "index", "raw_data", "time"}
 
 
 def run(name: str, lines: pl.Series, context: Context) -> pl.DataFrame:
     """Parses with the source `name`; never raises for what the lines hold.
 
-    Rows that make the parser raise are found by halving, so that one hostile line does not cost
-    the others their fields; they carry the exception in `parse_error`.
+    A name with a slash is a source that takes an envelope off, and the name of the one for the
+    lines inside. Rows that make the parser raise are found by halving, so that one hostile line
+    does not cost the others their fields; they carry the exception in `parse_error`.
     """
+    outer, _, inner = name.partition("/")
     try:
-        source = find(name)
+        source = find(outer)
     except Exception as error:
-        return failed(lines, f"the source {name!r} cannot be loaded: {_say(error)}")
-    if source is None:
+        return failed(lines, f"the source {outer!r} cannot be loaded: {_say(error)}")
+    if source is None or inner.count("/") >= _MAX_DEPTH:
         return failed(lines, f"unknown source {name!r}")
-    return _Guard(name, source).run(lines, context)
+    if inner and not getattr(source, "takes_inner", False):
+        return failed(lines, f"the source {outer!r} holds no lines of others")
+    return _Guard(outer, source).run(lines, replace(context, inner=inner))
 
 
 class _Guard:
@@ -117,8 +210,8 @@ class _Guard:
             if len(lines) == 1 or self._tries <= 0:
                 return failed(lines, f"the {self._name} parser failed: {_say(error)}")
         half = len(lines) // 2
-        first = self.run(lines[:half], replace(context, received=context.received[:half]))
-        second = self.run(lines[half:], replace(context, received=context.received[half:]))
+        first = self.run(lines[:half], context.between(0, half))
+        second = self.run(lines[half:], context.between(half, len(lines)))
         return pl.concat([first, second], how="diagonal_relaxed")
 
 

@@ -33,7 +33,15 @@ _RFC5424_HEAD = (
 )
 _RFC5424 = rf"{_RFC5424_HEAD}(?:-|{_SD})(?: |$)"
 _DATA = rf"(?s)^(?P<sd>-|{_SD})(?: (?P<body>.*))?$"
+# CEF and LEEF stand after the host name without a tag.
+_HOST_ONLY = (
+    rf"(?s)^(?:<(?P<pri>[0-9]{{1,3}})>)?(?P<stamp>{_BSD_STAMP}|{_ISO_STAMP}) "
+    r"(?P<hostname>[^ ]{1,255}) (?P<body>(?:CEF|LEEF): ?[0-9].*)$"
+)
 _ANY = rf"^(?:<[0-9]{{1,3}}>|{_BSD_STAMP} |{_ISO_STAMP} )"
+
+STARTS = rf"^(?:<[0-9]{{1,3}}>|{_BSD_STAMP} |{_ISO_STAMP} (?:[^ ]+ )?(?:haproxy|nginx)[^ ]*: )"
+"""What nothing but a syslog header is likely to be, at the start of a line from anywhere."""
 
 _COLUMNS = ("body", "tag", "hostname", "stamp", "pri", "event_code", "structured_data")
 
@@ -45,7 +53,7 @@ def strip(lines: pl.Series, context: Context) -> pl.DataFrame:
     """
     parts: list[tuple[pl.Series, pl.DataFrame]] = []
     left = lines.str.contains(_ANY).arg_true()
-    for pattern, take in ((_RFC5424, _rfc5424), (_BSD, _bsd), (_FILE, _file), (_BSD_BARE, _bare)):
+    for pattern, take in _HEADERS:
         if not len(left):
             break
         texts = lines if len(left) == len(lines) else lines.gather(left)
@@ -126,6 +134,19 @@ def _host_and_tag(texts: pl.Series) -> pl.DataFrame:
 
 def _bare(texts: pl.Series) -> pl.DataFrame:
     return texts.str.extract_groups(_BSD_BARE).struct.unnest()
+
+
+def _host(texts: pl.Series) -> pl.DataFrame:
+    return texts.str.extract_groups(_HOST_ONLY).struct.unnest()
+
+
+_HEADERS = (
+    (_RFC5424, _rfc5424),
+    (_BSD, _bsd),
+    (_FILE, _file),
+    (_HOST_ONLY, _host),
+    (_BSD_BARE, _bare),
+)
 
 
 def _time(frame: pl.DataFrame, zone: str) -> pl.Series:

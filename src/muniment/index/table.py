@@ -19,13 +19,14 @@ from threading import Lock
 
 import orjson
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from muniment.event import SCHEMA
 from muniment.index import manifest
 from muniment.index.check import check_delta_log
+from muniment.index.columns import leaf_columns
 from muniment.index.damage import Finding, IndexDamaged, IndexInUse
 from muniment.index.deltalog import (
     LAST_CHECKPOINT,
@@ -75,6 +76,7 @@ class IndexTable:
         self._handle = self._hold()
         try:
             self._table = self._open()
+            self._widen()
             self.parts = live_parts(self._table)
             self._check_sizes()
             named = {part.shard for part in self.parts}.union(shards)
@@ -190,6 +192,21 @@ class IndexTable:
         table = DeltaTable(str(self.directory))
         sweep_removed(self.directory, checked.digests, live_parts(table))
         return table
+
+    def _widen(self) -> None:
+        """Gives a table of an earlier version the columns that it lacks; its rows have null there.
+
+        After a crash in between, the commit is undone like any other, and made again.
+        """
+        lacking = leaf_columns(TABLE_SCHEMA) - leaf_columns(pa.schema(self._table.schema()))
+        if not lacking:
+            return
+        names = {path.partition(".")[0] for path in lacking}
+        fields = [field for field in Schema.from_arrow(TABLE_SCHEMA).fields if field.name in names]
+        with self.pending():
+            self._table.alter.add_columns(fields, post_commithook_properties=_HOOKS)
+            self._table.update_incremental()
+            self._record(self._table.version())
 
     def _create(self) -> None:
         with self.pending():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -94,6 +96,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Mu
     # The server believes this test too, and so hears it through the balancer only.
     server.start(ready=False)
     process = edge.balancer(server, directory)
+    server.http.close()
     server.http = httpx.Client(base_url=f"http://127.0.0.1:{edge.ports['http-two']}", timeout=60)
     try:
         server.wait_ready()
@@ -151,12 +154,20 @@ def test_http(running: tuple[Edge, MunimentServer], version: str) -> None:
         assert header["peer"] == f"127.0.0.1:{sender.getsockname()[1]}"
 
 
+def test_health_checks_of_the_balancer_are_no_failures(
+    running: tuple[Edge, MunimentServer],
+) -> None:
+    _, server = running
+    text = server.http.get("/metrics").text
+    failed = re.findall(r"^muniment_receive_(?:tls|proxy)_failed_total\{.*\} (.*)$", text, re.M)
+    assert len(failed) >= 4
+    assert set(failed) == {"0.0"}
+
+
 def test_who_sends_no_header_is_not_served(running: tuple[Edge, MunimentServer]) -> None:
     edge, server = running
     for port in (*edge.to.values(), server.port):
         with socket.create_connection(("127.0.0.1", port), 30) as sender:
             sender.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 assert sender.recv(100) == b""
-            except ConnectionResetError:
-                pass

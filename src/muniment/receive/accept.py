@@ -159,6 +159,8 @@ class Acceptor:
         """Brings one connection to where its protocol begins."""
         try:
             client = await self._client(accepted, peer)
+            if self._tls is not None:
+                await self._handshake_begun(accepted)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._factory(client),
                 accepted,
@@ -190,6 +192,12 @@ class Acceptor:
         except OSError as error:
             raise InputError(f"the connection broke in its PROXY header: {error}") from error
 
+    async def _handshake_begun(self, accepted: socket.socket) -> None:
+        """Waits for a first byte: before that, TLS need cost no memory. Raises _Gone."""
+        async with asyncio.timeout(self._handshake_seconds):
+            if not await _peek(accepted, 1):
+                raise _Gone
+
     def _is_proxy(self, host: str) -> bool:
         if not self._proxies:
             return False
@@ -205,18 +213,14 @@ class Acceptor:
 
 
 class _Gone(Exception):
-    """A proxy came and went without a byte, to see whether somebody listens."""
+    """A peer came and went without a byte, to see whether somebody listens."""
 
 
 async def _read_header(accepted: socket.socket) -> Client | None:
     """Reads a PROXY header and not a byte more: what follows may be a TLS handshake."""
     header = b""
     while True:
-        await _readable(accepted)
-        try:
-            seen = accepted.recv(proxy_protocol.MAX_V2 - len(header), socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            continue
+        seen = await _peek(accepted, proxy_protocol.MAX_V2 - len(header))
         if not seen:
             if not header:
                 raise _Gone
@@ -227,12 +231,19 @@ async def _read_header(accepted: socket.socket) -> Client | None:
             return proxy_protocol.parse(header)
 
 
-async def _readable(accepted: socket.socket) -> None:
-    """Returns when there is something to read."""
+async def _peek(accepted: socket.socket, size: int) -> bytes:
+    """Returns what there is to read, and leaves it there; empty where the peer has closed."""
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(accepted, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(accepted)
+    while True:
+        ready = asyncio.Event()
+        loop.add_reader(accepted, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(accepted)
+        try:
+            return accepted.recv(size, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            continue
+        except ConnectionError:
+            return b""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_network
@@ -201,14 +203,25 @@ def test_a_bad_header_closes_its_connection_and_is_said_once(
     run(scenario)
 
 
-def test_a_probe_that_sends_nothing_is_no_failure() -> None:
+def test_a_probe_that_sends_nothing_is_no_failure(authority: Authority) -> None:
+    """As the health checks of load balancers do, with an end or a reset, before TLS too."""
+    server, _ = contexts(authority)
+    reset = struct.pack("ii", 1, 0)
+
     async def scenario() -> None:
-        async with running(proxies=LOOPBACK) as bench:
-            reader, writer = await bench.connect()
-            writer.write_eof()
-            await bench.closed(reader)
-            writer.close()
-            assert bench.acceptor.failed_headers == 0
+        async with running(proxies=LOOPBACK, tls=server) as bench:
+            for begun in (b"", OF_ITSELF[1]):
+                reader, writer = await bench.connect()
+                writer.write(begun)
+                writer.write_eof()
+                await bench.closed(reader)
+                writer.close()
+                with socket.create_connection(("127.0.0.1", bench.port)) as probe:
+                    probe.sendall(begun)
+                    await until(lambda: bench.acceptor.pending == 1)
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                await until(lambda: bench.acceptor.pending == 0)
+            assert [count.value() for count in bench.acceptor.counts] == [0, 0, 0]
 
     run(scenario)
 

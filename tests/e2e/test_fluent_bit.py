@@ -1,5 +1,5 @@
 """A real Fluent Bit ships every line of a file by the forward protocol with acknowledgements,
-Elasticsearch bulk, Loki push, Splunk HEC, plain HTTP and syslog; none is lost over kills."""
+Elasticsearch bulk, Loki push, Splunk HEC, plain HTTP and syslog, and tries again over kills."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ LISTENERS = {"forward": "forward", "forward-key": "forward", "loki": "loki", "sp
 """The logs that have a listener of their own, and what it speaks: Fluent Bit cannot say a path."""
 
 LOGS = [*LISTENERS, "elastic", "http", "syslog"]
-ACKNOWLEDGED = [log for log in LOGS if log != "syslog"]
+RETRIED = [log for log in LOGS if log not in ("syslog", "loki")]
+"""Syslog has no acknowledgements; this Loki output stops for good after an outage (its project's
+issues 3328 and 3969)."""
+
 KEY = "a key that both know"
 
 
@@ -59,7 +62,13 @@ def outputs(server: MunimentServer, ports: dict[str, int]) -> list[dict[str, Any
     return [
         {**forward, "port": ports["forward"], "compress": "gzip"},
         {**forward, "port": ports["forward-key"], "shared_key": KEY, "self_hostname": "edge"},
-        {"name": "loki", "host": "127.0.0.1", "port": ports["loki"], "labels": "job=edge"},
+        {
+            "name": "loki",
+            "host": "127.0.0.1",
+            "port": ports["loki"],
+            "labels": "job=edge",
+            "drop_single_key": "on",
+        },
         {
             "name": "splunk",
             "host": "127.0.0.1",
@@ -101,4 +110,4 @@ def test_each_line_is_found_by_what_stands_in_it(shipping: Shipping) -> None:
 
 
 def test_no_acknowledged_protocol_loses_a_line_over_kills(shipping: Shipping) -> None:
-    assert_nothing_lost(shipping.server, shipping.shipper, ACKNOWLEDGED)
+    assert_nothing_lost(shipping.server, shipping.shipper, RETRIED)

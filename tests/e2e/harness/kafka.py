@@ -22,6 +22,8 @@ POM = f"""\
   <dependencies><dependency>
     <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
     <version>{VERSION}</version>
+  </dependency><dependency>
+    <groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version>
   </dependency></dependencies>
 </project>
 """
@@ -33,7 +35,7 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={directory}/data
+log.dirs={directory}/broker
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -49,7 +51,8 @@ class Broker:
 
     def __init__(self, java: str, jars: Path, directory: Path) -> None:
         self.port = free_port()
-        self._command = [java, "-Xmx384m", "-cp", f"{jars}/*"]
+        self._command = [java, "-Xmx384m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        self._command += ["-cp", f"{jars}/*"]
         self._directory = directory
         self._config = directory / "server.properties"
         self._config.write_text(

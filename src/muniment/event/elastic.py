@@ -1,7 +1,8 @@
 """Items of an Elasticsearch `_bulk` request: an action line, and the document below it.
 
 The document is the envelope where it holds a line that some program wrote, under `event.original`,
-`message` or `log`, as Beats, Fluent Bit and Logstash send it. What the Elastic Common Schema says
+`message`, `log`, `body.text` or `Body`, as Beats, Logstash, Fluent Bit and the OpenTelemetry
+Collector send it. What the Elastic Common Schema says
 of time, host, service, trace and level then fills what the line does not tell; the module, data
 set or service that wrote it names the parser where it is the name of a source. A document of OCSF
 or of the native form, and one without such a line, is read as the source `json` reads it. A
@@ -22,7 +23,7 @@ from muniment.event.source import Context
 from muniment.event.wrapped import Wrapped, abouts, is_event, unwrap
 
 _ACTIONS = ("index", "create", "update", "delete")
-_LINES = ("event.original", "message", "log")
+_LINES = ("event.original", "message", "log", "body.text", "Body")
 _HINTS = (
     *("event.module", "event.dataset", "data_stream.dataset", "service.type", "service.name"),
     *("kubernetes.container.name", "kubernetes.container_name", "container.name"),

@@ -63,11 +63,13 @@ class Envelope(ABC):
 
 
 _LONGEST_NAME = 64
+_RECORD = r"(?s)^\{.*\"(?:log|message)\"\s*:\s*\".*\}$"
 # Who is called so writes lines of its own, not the protocol of that name.
 _NEVER_BY_HINT = frozenset(
     (
         "syslog",
         "text",
+        "record",
         "json",
         "muniment",
         "otlp",
@@ -146,6 +148,8 @@ def _by_shape(lines: pl.Series, *, bare: bool) -> pl.Series:
         .then(pl.lit("haproxy"))
         .when(nginx.looks_like(lines))
         .then(pl.lit("nginx"))
+        .when(_holds_access_line(lines))
+        .then(pl.lit("record"))
         .when(lines.str.starts_with("{") & lines.str.ends_with("}"))
         .then(pl.lit("json"))
         .when(cef.looks_like(lines))
@@ -154,6 +158,17 @@ def _by_shape(lines: pl.Series, *, bare: bool) -> pl.Series:
         .then(pl.lit("leef"))
         .otherwise(pl.lit(""))
     ).to_series()
+
+
+def _holds_access_line(lines: pl.Series) -> pl.Series:
+    """Whether a line is an object in which a shipper put a line of HAProxy or NGINX."""
+    objects = lines.str.contains(_RECORD)
+    if not objects.any():
+        return objects
+    rows = pl.select(pl.when(objects).then(lines)).to_series()
+    inner = [rows.str.json_path_match(f"$.{name}") for name in ("log", "message")]
+    found = pl.select(pl.coalesce(inner)).to_series()
+    return (haproxy.looks_like(found) | nginx.looks_like(found)).fill_null(False)
 
 
 def _parse(name: str, lines: pl.Series, context: Context, *, bare: bool) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Records of log shippers: objects in which one member is the line that a program wrote.
 
 Fluentd and Fluent Bit, the Beats and others put the line and what they know of it into one object.
+Such an object is an envelope of its own (the source `record`), and often stands in another one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ from typing import Any
 
 import orjson
 
+import polars as pl
+
 from muniment.event import ocsf
-from muniment.event.objects import Object, as_int
+from muniment.event.envelope import Envelope, Opened
+from muniment.event.objects import Object, as_int, decode_object
+from muniment.event.source import Context
 from muniment.event.unpacking import Unpacked, first_hint, first_text, severity_of
 from muniment.event.wrapped import is_event
 
@@ -28,6 +33,20 @@ _WHO = (
 _WHERE = ("hostname", "_HOSTNAME", "host")
 _LEVEL = ("level", "severity", "log_level", "loglevel", "lvl")
 _TRACE = ("trace_id", "traceId", "traceID")
+
+
+class Record(Envelope):
+    """The source `record`."""
+
+    def open(self, lines: pl.Series, context: Context) -> Opened:  # noqa: ARG002
+        rows = Unpacked()
+        for line in lines.to_list():
+            record = decode_object(line)
+            if isinstance(record, str):
+                rows.add(error=record)
+            else:
+                add_record(rows, record, rest={}, time=None)
+        return rows.opened()
 
 
 def add_record(
@@ -82,3 +101,6 @@ def _line_key(record: Object) -> str | None:
 def _member(holder: Object, name: str) -> Object:
     value = holder.get(name)
     return value if isinstance(value, dict) else {}
+
+
+SOURCE = Record()

@@ -36,6 +36,7 @@ _BUILT_IN = {
     "cloudevents": "muniment.event.cloudevents:SOURCE",
     "cef": "muniment.event.cef:SOURCE",
     "leef": "muniment.event.leef:SOURCE",
+    "record": "muniment.event.records:SOURCE",
     "json": "muniment.event.structured:SOURCE",
     "muniment": "muniment.event.structured:SOURCE",
     "text": "muniment.event.text:SOURCE",

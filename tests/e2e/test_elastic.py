@@ -69,6 +69,8 @@ def test_what_the_client_asks_before_it_sends(server: MunimentServer) -> None:
         assert es.security.authenticate()["enabled"]
     with client(server, sniff_on_start=True) as es:
         assert es.ping(), "sniffing leads back to the address that was asked"
+    for path in ("/in/default", "/in/default/"):  # Beats ask without the slash
+        assert server.http.get(path).json()["tagline"] == "You Know, for Search"
 
 
 def test_bulk_keeps_each_action_with_its_document(server: MunimentServer) -> None:

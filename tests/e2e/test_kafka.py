@@ -210,6 +210,40 @@ def test_kills_in_mid_stream_lose_nothing_and_double_nothing(
         assert report.intact, "\n".join(map(str, report.findings))
 
 
+def test_two_nodes_share_a_group_and_one_takes_over(broker: Broker, tmp_path: Path) -> None:
+    """What the one had made durable and not committed is in both logs, with the same numbers."""
+    name = topic(broker, "shared")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with (
+        consuming(tmp_path / "one", broker, name) as one,
+        consuming(tmp_path / "two", broker, name) as two,
+    ):
+        wait_for(
+            lambda: (one.count("partitions"), two.count("partitions")) in ((1, 2), (2, 1)),
+            "both to have partitions",
+        )
+        stream = Stream(one)
+        wait_for(lambda: min(len(one.values()), len(two.values())) > 500, "both to consume")
+        assert one.server.stop() == 0
+        wait_for(lambda: two.count("partitions") == PARTITIONS, "two to have all partitions")
+        one.server.start()
+        wait_for(lambda: one.count("partitions") in (1, 2), "one to have its share again")
+        assert set(one.values()).isdisjoint(two.values())
+        one.server.kill()
+        wait_for(lambda: two.count("partitions") == PARTITIONS, "two to have all partitions")
+        one.server.start()
+        stream.end()
+        everything = {b"record %d" % number for number in range(stream.count)}
+        wait_for(lambda: {*one.values(), *two.values()} == everything, "all records", 120)
+        both = set(one.values()) & set(two.values())
+        numbers = set(numbered(one)) & set(numbered(two))
+        assert len(both) == len(numbers)
+        print(f"\n{len(both)} of {stream.count} records are in both logs after a kill")
+        for found in (one, two):
+            assert set(Counter(found.values()).values()) == {1}
+
+
 def test_a_broker_that_dies_is_waited_for(tmp_path: Path) -> None:
     with kafka(tmp_path) as broker:
         name = topic(broker, "dies")

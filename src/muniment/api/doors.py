@@ -21,7 +21,7 @@ from muniment.receive.dialect import Dialect, Posting
 from muniment.receive.dialects import DIALECTS
 
 _NATIVE = re.compile(r"/api/v1/logs/([^/]+)/entries")
-_IN = re.compile(r"/in/([^/]+)(/.*)", re.DOTALL)
+_IN = re.compile(r"/in/([^/]+)(/.*)?", re.DOTALL)
 _AS = re.compile(rb"(?:^|&)as=([a-z0-9._-]{1,64})(?=&|\Z)")
 
 
@@ -68,7 +68,7 @@ class Door:
 def split_log(path: str) -> tuple[str, str]:
     """Returns the log that a path begins with (`/in/edge/v1/logs`) and the rest; `""` for none."""
     found = _IN.fullmatch(path)
-    return ("", path) if found is None else (found[1], found[2])
+    return ("", path) if found is None else (found[1], found[2] or "/")
 
 
 def every_door(context: Context) -> Door:

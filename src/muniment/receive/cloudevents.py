@@ -18,11 +18,11 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from muniment.errors import InputError, MunimentError, UnsupportedMedia
+from muniment.json_cut import Members, elements, text_of
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
 from muniment.receive.dialect import Posting, Reply, Taken
 from muniment.receive.groups import Records
-from muniment.json_cut import Members, elements, text_of
 
 PATH = "/cloudevents"
 STRUCTURED = "application/cloudevents"

@@ -31,13 +31,16 @@ from muniment.receive.stream import Connection
 MAX_CALLS = 128
 """Of one connection at the same time."""
 
+MAX_EARLY_CALLS = 1_024
+"""The same for a client that does not know our settings yet."""
+
 STREAM_WINDOW = 64 << 10
 CONNECTION_WINDOW = 512 << 10
 MAX_HEAD = 16 << 10
 """Bytes of the metadata of a call, as HTTP/2 counts them."""
 
 MAX_IDLE_FRAMES = 1_000
-"""Frames without data (pings, resets, settings, calls that carry nothing) within IDLE_SECONDS."""
+"""Frames one after the other without data, or calls that are reset, within IDLE_SECONDS."""
 
 IDLE_SECONDS = 60.0
 MESSAGE_SECONDS = 60.0
@@ -63,7 +66,7 @@ class _Http2(H2Connection):
         self.local_settings = Settings(
             client=False,
             initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CALLS,
+                SettingCodes.MAX_CONCURRENT_STREAMS: MAX_EARLY_CALLS,
                 SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
                 SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEAD,
             },
@@ -102,11 +105,12 @@ class GrpcSession:
         self._calls: dict[int, Call] = {}
         self._begun: dict[int, float] = {}
         self._unsent: dict[int, bytes] = {}
-        self._idle_frames = 0
+        self._idle_frames = self._resets = 0
         self._looked = self._counted = host.clock.monotonic()
         self._bounds = FrameBounds()
         self._h2 = _Http2()
         self._h2.initiate_connection()
+        self._h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CALLS})
         self._h2.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
         self._flush()
 
@@ -156,6 +160,7 @@ class GrpcSession:
         elif isinstance(event, events.StreamEnded):
             self._call(event.stream_id, Call.finish)
         elif isinstance(event, events.StreamReset):
+            self._resets += 1
             self._call(event.stream_id, Call.abandon)
             self._unsent.pop(event.stream_id, None)
         elif isinstance(event, events.WindowUpdated | events.RemoteSettingsChanged):
@@ -272,9 +277,9 @@ class GrpcSession:
 
     def _look(self) -> None:
         """Ends what takes too long, and a connection that keeps the server busy with nothing."""
-        if self._idle_frames > MAX_IDLE_FRAMES:
+        if max(self._idle_frames, self._resets) > MAX_IDLE_FRAMES:
             self._host.floods += 1
-            _logger.warning("gRPC: %s sends frames without data", self._connection.peer)
+            _logger.warning("gRPC: %s sends frames without data, or resets", self._connection.peer)
             with suppress(H2Error):
                 self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             self._flush()
@@ -282,7 +287,7 @@ class GrpcSession:
             return
         now = self._host.clock.monotonic()
         if now - self._counted > IDLE_SECONDS:
-            self._counted, self._idle_frames = now, 0
+            self._counted, self._idle_frames, self._resets = now, 0, 0
         if now - self._looked < 1:
             return
         self._looked = now

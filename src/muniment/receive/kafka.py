@@ -20,6 +20,7 @@ from muniment.log import Batch
 from muniment.receive import kafka_client
 from muniment.receive.groups import pack
 from muniment.receive.header import Origin
+from muniment.receive.kafka_offsets import Offsets, Place
 from muniment.receive.kafka_records import Known, Partition, Record
 from muniment.receive.port import Count
 from muniment.receive.target import Target
@@ -35,9 +36,6 @@ RETRY_SECONDS = 2.0
 _ASK_SECONDS = 2.0
 
 _logger = logging.getLogger(__name__)
-
-Place = tuple[str, int]
-"""A topic and the number of a partition."""
 
 
 class _StoppedError(Exception):
@@ -76,11 +74,10 @@ class KafkaConsumer:
         self._pending: dict[Place, list[Record]] = {}
         self._early: list[Any] = []
         self._known: dict[Place, Known] = {}
-        self._durable: dict[Place, int] = {}
-        self._asked: dict[Place, int] = {}
+        self._offsets = Offsets(self._client.TopicPartition)
         self._looked = clock.monotonic()
         self.messages = self.bytes = self.entries = self.known = 0
-        self.retries = self.pauses = self.partitions = self.lag = 0
+        self.retries = self.conflicts = self.pauses = self.partitions = self.lag = 0
         self.connected = self._fatal = False
 
     @property
@@ -103,6 +100,7 @@ class KafkaConsumer:
             Count("receive_entries", name, "Entries durable.", lambda: self.entries),
             Count("receive_known", name, "Left out: durable already.", lambda: self.known),
             Count("receive_retries", name, "Batches tried again.", lambda: self.retries),
+            Count("receive_conflicts", name, "Taken as new.", lambda: self.conflicts),
             Count("receive_pauses", name, "Times that it had to wait.", lambda: self.pauses),
             Count("receive_errors", name, "The cluster's.", lambda: self._troubles.count),
             Count("receive_connected", name, "A broker is there.", lambda: self.connected, True),
@@ -142,7 +140,7 @@ class KafkaConsumer:
             except Exception:
                 _logger.exception("%s: the consumer failed and begins again", self._name)
             self._consumer.close()
-            self._forget([*self._pending, *self._known, *self._durable])
+            self._forget([*self._pending, *self._known, *self._offsets.places])
             self._early.clear()
             self.connected = self._fatal = False
             self.partitions = self.lag = 0
@@ -237,7 +235,8 @@ class KafkaConsumer:
             chunks = pack(groups, at, self._node, Origin(VIA, self._source))
             self.entries += self._until_durable(Batch(chunks, partition.batch_id(fresh)))
         if place in self._known:  # it was not taken away meanwhile
-            self._durable[place] = records[-1].offset + 1
+            # To the end of a known batch: in its middle nothing would be recognised after a crash.
+            self._offsets.durable(place, max(records[-1].offset, known.until) + 1)
 
     def _until_durable(self, batch: Batch) -> int:
         """Returns how many entries came to the log, however often it has to be asked."""
@@ -252,6 +251,7 @@ class KafkaConsumer:
                     except TimeoutError:
                         paused = self._pause(paused, 0)
             except Conflict:  # records between its first and its last were deleted since
+                self.conflicts += 1
                 batch = Batch(batch.chunks)
             except MunimentError as error:
                 if not self.retries % 100:
@@ -276,14 +276,7 @@ class KafkaConsumer:
         return True
 
     def _commit(self, *, asynchronous: bool) -> None:
-        """Commits what is durable and was not committed yet."""
-        changed = {p: o for p, o in self._durable.items() if self._asked.get(p) != o}
-        if changed:
-            offsets = [
-                self._client.TopicPartition(*place, offset) for place, offset in changed.items()
-            ]
-            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
-            self._asked.update(changed)
+        self._offsets.commit(self._consumer, asynchronous=asynchronous)
 
     def _commit_now(self) -> None:
         try:
@@ -295,9 +288,9 @@ class KafkaConsumer:
         """What became of a commit; one that failed is made again."""
         if error is not None:
             self._say(error)
-        for found in partitions:
-            if error is not None or found.error is not None:
-                self._asked.pop((found.topic, found.partition), None)
+        self._offsets.failed(
+            found for found in partitions if error is not None or found.error is not None
+        )
 
     def _assigned(self, _: Any, partitions: Sequence[Any]) -> None:
         self._forget([(found.topic, found.partition) for found in partitions])
@@ -314,8 +307,9 @@ class KafkaConsumer:
 
     def _forget(self, places: Sequence[Place]) -> None:
         for place in places:
-            for held in (self._pending, self._known, self._durable, self._asked):
-                held.pop(place, None)
+            self._pending.pop(place, None)
+            self._known.pop(place, None)
+            self._offsets.forget(place)
 
     def _troubled(self, error: Any) -> None:
         if error.code() == self._client.KafkaError._ALL_BROKERS_DOWN:

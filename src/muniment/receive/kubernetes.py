@@ -16,11 +16,11 @@ from hashlib import blake2b
 import orjson
 
 from muniment.errors import InputError, MunimentError, TryLater, UnsupportedMedia
+from muniment.json_cut import Members, elements, text_of
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
 from muniment.receive.dialect import Posting, Reply, Taken
 from muniment.receive.groups import Records
-from muniment.json_cut import Members, elements, text_of
 
 PATH = "/kubernetes/audit"
 VERSION = "audit.k8s.io/v1"

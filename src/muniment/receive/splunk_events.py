@@ -80,7 +80,7 @@ def _array(body: bytes, grow: Grow) -> Iterator[Place]:
 
 def _sequence(body: bytes, grow: Grow) -> Iterator[Place]:
     """Objects one after the other: where one ends, the parser complains of what follows it."""
-    text, number = body, 0
+    text, mended, number = body, False, 0
     start, end = len(body) - len(body.lstrip(_SPACE)), len(body.rstrip(_SPACE))
     while start < end:
         try:
@@ -90,10 +90,10 @@ def _sequence(body: bytes, grow: Grow) -> Iterator[Place]:
         except msgspec.DecodeError as error:
             following = _FOLLOWING.fullmatch(str(error))
             if following is None:
-                if text is not body or not _HALF.search(body, start):
+                if mended:
                     raise HecError(6, str(error), event=number) from None
                 grow(len(body))
-                text = _HALF.sub(_mended, body)
+                text, mended = _HALF.sub(_another, body), True
                 continue
             stop = start + int(following[1]) - 1
             event = _DECODER.decode(memoryview(text)[start:stop])
@@ -102,7 +102,7 @@ def _sequence(body: bytes, grow: Grow) -> Iterator[Place]:
         start = stop
 
 
-def _mended(found: re.Match[bytes]) -> bytes:
+def _another(found: re.Match[bytes]) -> bytes:
     """Halves of surrogate pairs, which programs leave that cut texts, as another character.
 
     The parser refuses them. This is only for finding places, which stay the same.

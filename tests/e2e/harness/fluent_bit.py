@@ -62,7 +62,8 @@ def fluent_bit(
 
     An output's key `name` is the plugin, the others are its properties.
     """
-    program = built(NAME, [PACKAGE.encode(), Path(__file__).read_bytes()], build, "") / NAME
+    inputs = [INTEGRITY, *sorted(NEEDED), *FEATURES_OFF]
+    program = built(NAME, [text.encode() for text in inputs], build, "") / NAME
     file = directory / f"{name}.log"
     file.touch()
     sections = [

@@ -28,7 +28,7 @@ from muniment.errors import InputError, TooLarge
 from muniment.receive.coding import Coding
 from muniment.receive.grpc_call import Bounds, Call
 from muniment.receive.grpc_frames import FrameBounds
-from muniment.receive.grpc_session import MAX_IDLE_FRAMES, GrpcSession
+from muniment.receive.grpc_session import MAX_CALLS, MAX_IDLE_FRAMES, GrpcSession
 from muniment.receive.grpc_status import Code, Status
 
 MIB = 1 << 20
@@ -220,11 +220,17 @@ def resets(raw: Raw) -> None:
     raw.h2.reset_stream(raw.open())
 
 
+def calls_that_are_reset(raw: Raw) -> None:
+    call = raw.open()
+    raw.h2.send_data(call, framed(request("x"))[:9])
+    raw.h2.reset_stream(call)
+
+
 def settings_frames(raw: Raw) -> None:
     raw.writer.write(bytes.fromhex("000000040000000000"))
 
 
-@pytest.mark.parametrize("frame", [pings, resets, settings_frames])
+@pytest.mark.parametrize("frame", [pings, resets, calls_that_are_reset, settings_frames])
 def test_floods_of_frames_without_data_end_the_connection(frame: Callable[[Raw], None]) -> None:
     async def scenario() -> None:
         async with running() as bench:
@@ -280,6 +286,23 @@ def test_frames_within_the_bounds_pass_in_any_pieces(sizes: list[int], cuts: lis
         with pytest.raises(TooLarge):
             for piece in pieces:
                 bounds.check(piece)
+
+
+def test_a_client_that_does_not_know_the_settings_yet_may_open_more_calls() -> None:
+    async def scenario() -> None:
+        async with running() as bench:
+            raw = await Raw.connect(bench)
+            raw.h2.remote_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 1_000
+            raw.h2.remote_settings.acknowledge()
+            calls = [raw.open() for _ in range(3 * MAX_CALLS)]
+            for call in calls:
+                raw.h2.send_data(call, framed(request("x")), end_stream=True)
+            for call in calls:
+                assert (await raw.status(call))["grpc-status"] == "0"
+            assert raw.h2.remote_settings.max_concurrent_streams == MAX_CALLS
+            raw.close()
+
+    run(scenario)
 
 
 def test_metadata_without_end_closes_the_connection() -> None:

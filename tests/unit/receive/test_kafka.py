@@ -6,6 +6,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -239,12 +240,14 @@ def test_a_stop_while_the_log_takes_nothing_leaves_the_records_to_the_next_start
     asyncio.run(scenario())
 
 
-def test_what_was_durable_and_not_committed_is_not_doubled() -> None:
+def test_what_was_durable_and_not_committed_is_not_doubled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scenario() -> None:
         cluster, log = Cluster(), RememberingLog()
         await asyncio.to_thread(cluster.send, *[b"the same"] * 50)
         died = consumer(cluster, log)
-        died._commit = lambda *, asynchronous: None  # type: ignore[method-assign]
+        monkeypatch.setattr(died, "_commit", lambda *, asynchronous: None)
         await died.start()
         await until(lambda: len(log.entries) == 50)
         await died.stop()
@@ -254,6 +257,36 @@ def test_what_was_durable_and_not_committed_is_not_doubled() -> None:
             await until(lambda: len(log.entries) == 57)
             assert (receiver.known, receiver.entries) == (50, 7)
         assert await asyncio.to_thread(cluster.committed) == 57
+
+    asyncio.run(scenario())
+
+
+def test_a_crash_amid_known_records_does_not_double_the_rest_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        cluster, log = Cluster(), RememberingLog()
+        await asyncio.to_thread(cluster.send, *[b"the same"] * 50)
+        first = consumer(cluster, log)
+        monkeypatch.setattr(first, "_commit", lambda *, asynchronous: None)
+        await first.start()
+        await until(lambda: len(log.entries) == 50)
+        await first.stop()
+        monkeypatch.setattr("muniment.receive.kafka.ROUND_RECORDS", 7)
+        second = consumer(cluster, log)
+        monkeypatch.setattr(second, "_polled", lambda found=second._polled: islice(found(), 7))
+        await second.start()
+        await until(lambda: second.known > 0)
+        await second.stop()
+        monkeypatch.undo()
+        assert await asyncio.to_thread(cluster.committed) in {
+            *(int(id_.split()[2].partition("-")[2]) + 1 for id_ in log.ids),
+        }
+        async with consuming(cluster, log) as third:
+            await asyncio.to_thread(cluster.send, b"new")
+            await until(lambda: b"new" in values(log))
+            assert third.entries == 1
+        assert len(log.entries) == 51
 
     asyncio.run(scenario())
 

@@ -122,6 +122,7 @@ def test_identical_events_stay_as_many() -> None:
         (b"[]", 5, None),
         (b"GET / HTTP/1.1", 6, 0),
         (b'"event"', 6, 0),
+        (b"\\x", 6, 0),
         (b'{"event":1}{"event":', 6, 1),
         (b'{"event":1},{"event":2}', 6, 1),
         (b'{"event":1}}', 6, 1),
@@ -311,6 +312,7 @@ GOOD = b'{"event":"a\\ud83d"} {"time":1,"event":{"b":[1,{}]}}'
 @pytest.mark.fuzz
 @given(st.binary(max_size=100), st.integers(0, len(GOOD)), st.integers(0, 10))
 @example(b'{"event":"\\ud8"}', 0, 0)
+@example(b"\\x", 0, 0)
 @example(b'{"event":1}' + b'{"a":' * 3_000, 0, 0)
 def test_any_bytes_are_kept_whole_or_refused(noise: bytes, at: int, cut: int) -> None:
     mutated = GOOD[:at] + noise + GOOD[at + cut :]

@@ -58,7 +58,7 @@ def receiving(ports: dict[str, int]) -> str:
 def outputs(server: MunimentServer, ports: dict[str, int]) -> list[dict[str, Any]]:
     """One output for each log."""
     forward = {"name": "forward", "host": "127.0.0.1", "require_ack_response": "on"}
-    entries = "/api/v1/logs/http/entries?as=json"
+    entries = "/api/v1/logs/http/entries?as=record"
     return [
         {**forward, "port": ports["forward"], "compress": "gzip"},
         {**forward, "port": ports["forward-key"], "shared_key": KEY, "self_hostname": "edge"},

@@ -12,10 +12,11 @@ from muniment.access import Guard
 from muniment.api import Context
 from muniment.api.doors import Door
 from muniment.api.listener import HttpListener
-from muniment.receive import Intake, Receiver, SyslogTcp, SyslogUdp
+from muniment.receive import Intake, Receiver
 from muniment.receive.dialect import Dialect
 from muniment.receive.dialects import DIALECTS
 from muniment.receive.sockets import bind, bind_pair, bound_address
+from muniment.receive.syslog import SyslogTcp, SyslogUdp
 from muniment.receive.target import Target
 from muniment.receive.tls import tls_context
 from muniment.settings import Listener, Protocol, Settings
@@ -116,7 +117,7 @@ class _Maker:
             yield SyslogUdp(datagrams, source, self._intake(can_wait=False), clock, name=name)
 
     def _forward(self) -> Receiver:
-        from muniment.receive.forward import Forward
+        from muniment.receive.forward.receiver import Forward
 
         listener = self._listener
         assert listener.listen is not None

@@ -18,8 +18,8 @@ from muniment.api.doors import split_log
 from muniment.api.gate import call_of
 from muniment.api.problems import headers_for
 from muniment.errors import AccessDenied
-from muniment.receive import cloudevents, elastic, elastic_probes, loki, splunk
 from muniment.receive.dialect import Dialect, Posting, Reply
+from muniment.receive.dialects import cloudevents, elastic, elastic_probes, loki, splunk
 
 Answerer = Callable[[str, Posting, bool], Reply | None]
 """Takes a method, a head, and whether the node is ready; None for what is another's request."""

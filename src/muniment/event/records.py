@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-
 import polars as pl
 
 from muniment.event import ocsf

@@ -5,7 +5,5 @@ from __future__ import annotations
 from muniment.receive.header import Origin
 from muniment.receive.intake import Intake
 from muniment.receive.port import Count, Receiver
-from muniment.receive.syslog_tcp import SyslogTcp
-from muniment.receive.syslog_udp import SyslogUdp
 
-__all__ = ["Count", "Intake", "Origin", "Receiver", "SyslogTcp", "SyslogUdp"]
+__all__ = ["Count", "Intake", "Origin", "Receiver"]

@@ -30,7 +30,8 @@ ROUND_BYTES = 1 << 20
 ROUND_RECORDS = 10_000
 RECORD_COST = 200
 POLL_SECONDS = 0.2
-COMMIT_SECONDS = 1.0
+COMMIT_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 STOP_SECONDS = 15.0
 RETRY_SECONDS = 2.0
 _ASK_SECONDS = 2.0
@@ -75,7 +76,7 @@ class KafkaConsumer:
         self._early: list[Any] = []
         self._known: dict[Place, Known] = {}
         self._offsets = Offsets(self._client.TopicPartition)
-        self._looked = clock.monotonic()
+        self._committed_at = self._looked_at = clock.monotonic()
         self.messages = self.bytes = self.entries = self.known = 0
         self.retries = self.conflicts = self.pauses = self.partitions = self.lag = 0
         self.connected = self._fatal = False
@@ -170,9 +171,11 @@ class KafkaConsumer:
             self._keep(place, self._pending[place])
             self._pending.pop(place, None)
         now = self._clock.monotonic()
-        if now - self._looked >= COMMIT_SECONDS:
-            self._looked = now
+        if now - self._committed_at >= COMMIT_SECONDS:
+            self._committed_at = now
             self._commit(asynchronous=True)
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
             self._look()
 
     def _gather(self) -> None:

@@ -7,7 +7,7 @@ comes when all of them are durable.
 from __future__ import annotations
 
 from muniment.errors import InputError
-from muniment.receive import otlp
+from muniment.receive.dialects import otlp
 from muniment.receive.groups import Records
 from muniment.receive.grpc_call import Call
 from muniment.receive.keeping import Keeper

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import uvloop
 from api_parts import FailingShard, make_context
+from tests.authority import Authority
 
 from muniment.access import Guard, Scope
 from muniment.api import Context
@@ -27,7 +28,6 @@ from muniment.receive.dialects import DIALECTS
 from muniment.receive.sockets import bind
 from muniment.receive.tls import tls_context
 from muniment.settings import Address, Network
-from tests.authority import Authority
 
 AUDIT = "/kubernetes/audit"
 EVENTS = {

@@ -14,7 +14,7 @@ from muniment.index.columns import leaf_columns
 
 FEWER = pa.schema(
     [
-        pa.field("metadata", pa.struct([f for f in SCHEMA.field("metadata").type][:3]))
+        pa.field("metadata", pa.struct(list(SCHEMA.field("metadata").type)[:3]))
         if field.name == "metadata"
         else field
         for field in table.TABLE_SCHEMA

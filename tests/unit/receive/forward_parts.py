@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from receive_parts import MemoryLog, SteppingClock, make_intake
 
 from muniment.errors import MunimentError
-from muniment.receive.forward_delivery import SMALL_BYTES, Delivery
-from muniment.receive.forward_handshake import Handshake
-from muniment.receive.forward_message import Message
-from muniment.receive.forward_refusals import Refusals
-from muniment.receive.forward_room import Room
-from muniment.receive.forward_session import ForwardSession, Shared
-from muniment.receive.forward_stream import Messages
+from muniment.receive.forward.delivery import SMALL_BYTES, Delivery
+from muniment.receive.forward.handshake import Handshake
+from muniment.receive.forward.message import Message
+from muniment.receive.forward.refusals import Refusals
+from muniment.receive.forward.room import Room
+from muniment.receive.forward.session import ForwardSession, Shared
+from muniment.receive.forward.stream import Messages
 
 EVENT_TIME = msgpack.ExtType(0, b"\x69\x55\x00\x00\x00\x00\x00\x07")
 EVENTS: list[tuple[Any, Any]] = [

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.errors import InputError, MunimentError, Overloaded, UnsupportedMedia
-from muniment.receive.cloudevents import BATCHED, DIALECT, PATH, STRUCTURED, handshake
 from muniment.receive.coding import Coding
 from muniment.receive.dialect import Posting, Taken
+from muniment.receive.dialects.cloudevents import BATCHED, DIALECT, PATH, STRUCTURED, handshake
 from muniment.receive.groups import pack
 from muniment.receive.header import Origin
 

@@ -25,7 +25,7 @@ from muniment.errors import (
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding
 from muniment.receive.dialect import Posting, Reply, Taken
-from muniment.receive.elastic import DIALECT, MAX_ACTION_BYTES
+from muniment.receive.dialects.elastic import DIALECT, MAX_ACTION_BYTES
 
 NDJSON = (b"content-type", b"application/x-ndjson")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.receive.dialect import Reply
-from muniment.receive.elastic_probes import VERSION, answer
+from muniment.receive.dialects.elastic_probes import VERSION, answer
 
 
 def asked(path: str, method: str = "GET", **more: Any) -> Any:

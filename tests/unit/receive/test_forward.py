@@ -15,8 +15,8 @@ from forward_parts import EVENTS, ack, entries, message, packed, packed_events, 
 from receive_parts import MemoryLog, SteppingClock, make_intake, until
 
 from muniment.errors import StorageFailing
-from muniment.receive.forward import Forward
-from muniment.receive.forward_heartbeat import MOST_A_SECOND, Heartbeat
+from muniment.receive.forward.heartbeat import MOST_A_SECOND, Heartbeat
+from muniment.receive.forward.receiver import Forward
 from muniment.receive.sockets import bind_pair
 from muniment.settings import Address
 

@@ -16,7 +16,7 @@ from forward_parts import (
 )
 from receive_parts import until
 
-from muniment.receive.forward_handshake import MAX_PING
+from muniment.receive.forward.handshake import MAX_PING
 
 
 def greeted(stand: Stand, **who: str) -> tuple[object, FakeLine]:

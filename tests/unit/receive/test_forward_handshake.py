@@ -12,7 +12,7 @@ from forward_parts import elements_of, pack, ping, read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.receive.forward_handshake import MAX_PING, Handshake
+from muniment.receive.forward.handshake import MAX_PING, Handshake
 
 USERS = {"ann": "wonder", "zoë": "wörd"}
 

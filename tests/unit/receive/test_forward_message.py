@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from muniment.errors import InputError, MunimentError, TooLarge
 from muniment.receive.coding import Coding
-from muniment.receive.forward_message import (
+from muniment.receive.forward.message import (
     EVENT_COST,
     MAX_ABOUT,
     MAX_CHUNK_ID,
@@ -39,7 +39,7 @@ from muniment.receive.forward_message import (
     Mode,
     Option,
 )
-from muniment.receive.forward_wire import text_of
+from muniment.receive.forward.wire import text_of
 
 
 def option_of(**option: Any) -> Option:

@@ -15,8 +15,8 @@ from receive_parts import until
 
 from muniment.errors import Conflict
 from muniment.log.frame import MAX_ID_BYTES
-from muniment.receive.forward_delivery import chunk_id
-from muniment.receive.forward_taken import MOST, Taken
+from muniment.receive.forward.delivery import chunk_id
+from muniment.receive.forward.taken import MOST, Taken
 from muniment.receive.header import Origin
 
 

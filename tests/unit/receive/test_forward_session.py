@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from receive_parts import until
 
 from muniment.errors import StorageFailing
-from muniment.receive.forward_refusals import MOST_A_SECOND
+from muniment.receive.forward.refusals import MOST_A_SECOND
 
 
 def test_all_modes_on_one_connection_in_any_pieces() -> None:

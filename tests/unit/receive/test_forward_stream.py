@@ -17,7 +17,7 @@ from forward_parts import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.receive.forward_stream import MAX_TAG, Messages
+from muniment.receive.forward.stream import MAX_TAG, Messages
 
 LIMIT = 4_000
 pieces = st.lists(st.integers(0, 5_000), max_size=30)

@@ -14,7 +14,7 @@ from forward_parts import (
 )
 from receive_parts import until
 
-from muniment.receive.forward_session import MAX_IN_FLIGHT
+from muniment.receive.forward.session import MAX_IN_FLIGHT
 
 
 def test_a_sender_with_many_chunks_in_flight_has_to_wait() -> None:

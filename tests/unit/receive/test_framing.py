@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.receive.framing import MAX_COUNT, Cut, Framer
+from muniment.receive.syslog.framing import MAX_COUNT, Cut, Framer
 
 LIMIT = 40
 LONG = "the message is longer than an entry"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from muniment.budget import Budget, Hold
 from muniment.errors import InputError, MunimentError, TooLarge
-from muniment.receive.json_slices import ARRAY, Document, cut
+from muniment.receive.dialects.json_slices import ARRAY, Document, cut
 
 WAY = (("groups", "group_s"), ("records",))
 

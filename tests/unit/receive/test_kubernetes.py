@@ -13,7 +13,7 @@ from muniment import errors
 from muniment.errors import InputError, MunimentError, TooLarge, UnsupportedMedia
 from muniment.receive.coding import Coding
 from muniment.receive.dialect import Posting, Taken
-from muniment.receive.kubernetes import DIALECT, PATH
+from muniment.receive.dialects.kubernetes import DIALECT, PATH
 
 SAMPLE = (Path(__file__).parents[2] / "data/kubernetes/audit-priv-pod.log").read_bytes().strip()
 HEAD = b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":'

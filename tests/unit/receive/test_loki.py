@@ -16,7 +16,7 @@ from muniment.budget import Budget, Hold
 from muniment.errors import InputError, MunimentError, TooLarge, UnsupportedMedia
 from muniment.receive.coding import Coding
 from muniment.receive.dialect import Posting, Taken
-from muniment.receive.loki import DIALECT, OLD_PATH, PATH, probe, unsnappy
+from muniment.receive.dialects.loki import DIALECT, OLD_PATH, PATH, probe, unsnappy
 from muniment.receive.protobuf import varint
 
 LIMIT = 64 << 20

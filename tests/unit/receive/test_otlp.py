@@ -14,7 +14,7 @@ from muniment.budget import Budget, Hold
 from muniment.errors import InputError, MunimentError, TooLarge, UnsupportedMedia
 from muniment.receive.coding import Coding, decode
 from muniment.receive.dialect import Posting, Taken
-from muniment.receive.otlp import DIALECT, JSON, PATH, PROTOBUF, records, records_json
+from muniment.receive.dialects.otlp import DIALECT, JSON, PATH, PROTOBUF, records, records_json
 
 logs_service = pytest.importorskip("opentelemetry.proto.collector.logs.v1.logs_service_pb2")
 json_format = pytest.importorskip("google.protobuf.json_format")

@@ -24,8 +24,8 @@ from muniment.errors import (
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding
 from muniment.receive.dialect import Posting, Taken
-from muniment.receive.splunk import DIALECT, MAX_ACK_BODY, ack_id, answer, was_given
-from muniment.receive.splunk_events import HecError
+from muniment.receive.dialects.splunk import DIALECT, MAX_ACK_BODY, ack_id, answer, was_given
+from muniment.receive.dialects.splunk_events import HecError
 
 EVENT, RAW, ACK = (f"/services/collector/{name}" for name in ("event", "raw", "ack"))
 CHANNEL = "FE0ECFAD-13D5-401B-847D-77833BD77131"

@@ -11,9 +11,9 @@ import uvloop
 from receive_parts import MemoryLog, SteppingClock, make_intake, until
 
 from muniment.errors import StorageFailing
-from muniment.receive import SyslogTcp
 from muniment.receive.intake import MAX_RECORD
 from muniment.receive.sockets import bind_pair
+from muniment.receive.syslog import SyslogTcp
 from muniment.settings import Address
 
 

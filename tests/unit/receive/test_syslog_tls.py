@@ -15,7 +15,7 @@ from receive_parts import MemoryLog, SteppingClock, make_intake, until
 from stream_parts import listener, run
 from tests.authority import SERVER, Authority
 
-from muniment.receive import SyslogTcp
+from muniment.receive.syslog import SyslogTcp
 from muniment.receive.tls import tls_context
 
 

@@ -13,9 +13,11 @@ import uvloop
 from receive_parts import MemoryLog, SteppingClock, make_intake, until
 
 from muniment.errors import SettingsError
-from muniment.receive import SyslogUdp, sockets, syslog_udp
+from muniment.receive import sockets
 from muniment.receive.intake import MAX_RECORD
 from muniment.receive.sockets import bind, bind_pair, bound_address, kernel_drops, widen
+from muniment.receive.syslog import SyslogUdp
+from muniment.receive.syslog import udp as syslog_udp
 from muniment.settings import Address
 
 LOOPBACK = Address("127.0.0.1", 0)

@@ -22,9 +22,10 @@ from muniment.errors import (
     UnsupportedMedia,
 )
 from muniment.log import Acknowledgement
-from muniment.receive import json_slices, protobuf
+from muniment.receive import protobuf
 from muniment.receive.coding import Coding, Grow
 from muniment.receive.dialect import Posting, Reply, Taken
+from muniment.receive.dialects import json_slices
 from muniment.receive.groups import Records
 
 PATH = "/v1/logs"

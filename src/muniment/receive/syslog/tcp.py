@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from muniment.clock import Clock
-from muniment.receive.framing import Cut, Framer
 from muniment.receive.header import Origin
 from muniment.receive.intake import MAX_RECORD, Intake
 from muniment.receive.port import Count
 from muniment.receive.stream import Connection, StreamServer
+from muniment.receive.syslog.framing import Cut, Framer
 
 TCP, TLS = "syslog-tcp", "syslog-tls"
 STOP_SECONDS = 15.0

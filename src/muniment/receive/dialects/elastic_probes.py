@@ -13,7 +13,7 @@ import re
 import orjson
 
 from muniment.receive.dialect import Reply
-from muniment.receive.elastic import PRODUCT, failure, media
+from muniment.receive.dialects.elastic import PRODUCT, failure, media
 
 VERSION = "9.99.0"
 """High, since a Beat refuses what is older than itself; its major part names the API spoken."""

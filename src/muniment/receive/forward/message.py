@@ -20,7 +20,7 @@ from msgpack.exceptions import UnpackException
 
 from muniment.errors import InputError, TooLarge
 from muniment.receive.coding import Coding, decode
-from muniment.receive.forward_wire import array_span, is_array, is_text, text_of, why
+from muniment.receive.forward.wire import array_span, is_array, is_text, text_of, why
 
 MAX_CHUNK_ID = 512
 """Bytes of a chunk's id; Fluent Bit reads an answer of less than 512 bytes."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from muniment.errors import InputError, TooLarge
-from muniment.receive.forward_wire import Skipper, array_span, is_array, is_text, text_span
+from muniment.receive.forward.wire import Skipper, array_span, is_array, is_text, text_span
 
 MAX_ELEMENTS = 6
 """A PING has six elements, every other message fewer."""

@@ -16,7 +16,7 @@ from muniment.errors import Conflict
 from muniment.kernel import Chunk
 from muniment.log import Batch
 from muniment.receive.coding import Coding
-from muniment.receive.forward_message import Message
+from muniment.receive.forward.message import Message
 from muniment.receive.groups import pack_records
 from muniment.receive.header import Origin
 from muniment.receive.intake import Intake

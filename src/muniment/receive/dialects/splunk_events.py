@@ -9,7 +9,7 @@ import msgspec
 
 from muniment.errors import InputError, TooLarge
 from muniment.receive.coding import Grow
-from muniment.receive.json_slices import Document
+from muniment.receive.dialects.json_slices import Document
 
 RECORD_COST = 60
 """Bytes of memory that an event takes beside its own."""

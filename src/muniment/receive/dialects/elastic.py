@@ -25,7 +25,7 @@ from muniment.errors import (
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
 from muniment.receive.dialect import Posting, Reply, Taken
-from muniment.receive.elastic_answer import RESULTS, Action, bulk_answer, document_answer
+from muniment.receive.dialects.elastic_answer import RESULTS, Action, bulk_answer, document_answer
 from muniment.receive.groups import Records
 
 PRODUCT = (("X-Elastic-Product", "Elasticsearch"),)

@@ -11,9 +11,10 @@ import cramjam
 
 from muniment.errors import InputError, MunimentError, TooLarge
 from muniment.log import Acknowledgement
-from muniment.receive import json_slices, protobuf
+from muniment.receive import protobuf
 from muniment.receive.coding import Coding, Grow
 from muniment.receive.dialect import Posting, Reply, Taken
+from muniment.receive.dialects import json_slices
 from muniment.receive.groups import Records
 
 PATH = "/loki/api/v1/push"

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from muniment.clock import Clock
-from muniment.receive.forward_delivery import Delivery
-from muniment.receive.forward_handshake import Handshake
-from muniment.receive.forward_heartbeat import Heartbeat
-from muniment.receive.forward_refusals import Refusals
-from muniment.receive.forward_room import Room
-from muniment.receive.forward_session import VIA, ForwardSession, Shared
+from muniment.receive.forward.delivery import Delivery
+from muniment.receive.forward.handshake import Handshake
+from muniment.receive.forward.heartbeat import Heartbeat
+from muniment.receive.forward.refusals import Refusals
+from muniment.receive.forward.room import Room
+from muniment.receive.forward.session import VIA, ForwardSession, Shared
 from muniment.receive.intake import Intake
 from muniment.receive.port import Count
 from muniment.receive.stream import StreamServer

@@ -27,8 +27,8 @@ from muniment.errors import (
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
 from muniment.receive.dialect import Posting, Reply, Taken
+from muniment.receive.dialects.splunk_events import HecError, events
 from muniment.receive.groups import Records
-from muniment.receive.splunk_events import HecError, events
 
 CHANNEL = b"x-splunk-request-channel"
 MAX_ACK_BODY = 1 << 20

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from muniment.errors import InputError, MunimentError
-from muniment.receive.forward_delivery import Delivery, Packed, host_of
-from muniment.receive.forward_handshake import MAX_PING, Handshake
-from muniment.receive.forward_message import Message
-from muniment.receive.forward_refusals import Refusals
-from muniment.receive.forward_room import Room
-from muniment.receive.forward_stream import Messages
-from muniment.receive.forward_taken import Taken
-from muniment.receive.forward_wire import as_str
+from muniment.receive.forward.delivery import Delivery, Packed, host_of
+from muniment.receive.forward.handshake import MAX_PING, Handshake
+from muniment.receive.forward.message import Message
+from muniment.receive.forward.refusals import Refusals
+from muniment.receive.forward.room import Room
+from muniment.receive.forward.stream import Messages
+from muniment.receive.forward.taken import Taken
+from muniment.receive.forward.wire import as_str
 from muniment.receive.header import Origin
 from muniment.receive.intake import Intake
 

@@ -16,7 +16,7 @@ from hmac import compare_digest
 from msgpack import packb
 
 from muniment.errors import InputError
-from muniment.receive.forward_wire import text_of
+from muniment.receive.forward.wire import text_of
 
 MAX_PING = 4_096
 """Bytes of a PING; who has not shown the key yet gets no more memory."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from muniment.receive import cloudevents, elastic, kubernetes, loki, otlp, splunk
 from muniment.receive.dialect import Dialect
+from muniment.receive.dialects import cloudevents, elastic, kubernetes, loki, otlp, splunk
 
 DIALECTS: Sequence[Dialect] = (
     otlp.DIALECT,

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from threading import Thread
 
 from muniment.clock import Clock, rfc3339
-from muniment.receive.framing import trimmed
 from muniment.receive.header import Origin
 from muniment.receive.intake import MAX_RECORD, Intake
 from muniment.receive.port import Count
 from muniment.receive.sockets import bound_address, kernel_drops, peer_text, widen
+from muniment.receive.syslog.framing import trimmed
 
 VIA = "syslog-udp"
 LOOK_SECONDS = 1.0

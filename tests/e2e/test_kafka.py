@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
@@ -97,7 +98,8 @@ def consuming(directory: Path, broker: Broker, name: str, more: str = "") -> Ite
         f'[[receive]]\nprotocol = "kafka"\nbrokers = "{broker.address}"\ntopics = ["{name}"]\n'
         f'group = "{GROUP}"\n{more}\n[receive.options]\n"session.timeout.ms" = "6000"\n'
     )
-    producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 5, "acks": "all"})
+    options = {"bootstrap.servers": broker.address, "linger.ms": 5, "acks": "all"}
+    producer = Producer(options, logger=getLogger("producer"))
     with serving(directory, config=config) as server:
         yield Consuming(server, name, producer)
 

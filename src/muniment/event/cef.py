@@ -12,9 +12,7 @@ import re
 
 import polars as pl
 
-from muniment.event.keyed import Device, device_events
-from muniment.event.source import Context
-from muniment.event.syslog_header import put_back, strip
+from muniment.event.keyed import Device, Devices
 
 _NAMES = {
     "msg": "message",
@@ -60,15 +58,6 @@ def looks_like(lines: pl.Series) -> pl.Series:
     return lines.str.contains(r"^\s*CEF: ?[0-9]")
 
 
-class CEF:
-    """The source `cef`."""
-
-    def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:
-        header = strip(lines, context)
-        devices = [_read(text) for text in header["body"].to_list()]
-        return put_back(device_events(devices, _NAMES, _TIMES, context.zone), header, context.zone)
-
-
 def _read(text: str) -> Device:
     start = _START.match(text)
     if start is None:
@@ -102,4 +91,4 @@ def _letter(match: re.Match[str]) -> str:
     return letter if letter in "\\=|" else match[0]
 
 
-SOURCE = CEF()
+SOURCE = Devices(_read, _NAMES, _TIMES)

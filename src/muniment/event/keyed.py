@@ -6,7 +6,7 @@ the others are Base Events, for neither format says what class an event is of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,8 @@ import polars as pl
 from muniment.event import ocsf
 from muniment.event.objects import as_int
 from muniment.event.request import url
+from muniment.event.source import Context
+from muniment.event.syslog_header import put_back, strip
 from muniment.event.verbs import outcome_status
 
 _UTC = pl.Datetime("us", "UTC")
@@ -76,14 +78,30 @@ class Device:
     fault: str | None = None
 
 
-def device_events(
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """A source of such lines, with or without a syslog header.
+
+    `read` takes a line apart; `names` gives the field for each key that has one, `times` the keys
+    of times, best first; what has no column is in `unmapped`.
+    """
+
+    read: Callable[[str], Device]
+    names: Mapping[str, str]
+    times: Sequence[str]
+
+    def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:
+        """See Source."""
+        header = strip(lines, context)
+        devices = [self.read(text) for text in header["body"].to_list()]
+        events = _device_events(devices, self.names, self.times, context.zone)
+        return put_back(events, header, context.zone)
+
+
+def _device_events(
     devices: Sequence[Device], names: Mapping[str, str], times: Sequence[str], zone: str
 ) -> pl.DataFrame:
-    """Events of devices, same height and order.
-
-    `names` gives the field for each key that has one, `times` the keys of times, best first; what
-    has no column is in `unmapped`. Stamps without a zone are in `zone`.
-    """
+    """Events of devices, same height and order. Stamps without a zone are in `zone`."""
     fields = dict.fromkeys(("vendor", "product", "version", "code", "name", "severity"))
     fields |= dict.fromkeys(names.values())
     columns: dict[str, list[Any]] = {name: [] for name in (*fields, "time", "rest", "fault")}

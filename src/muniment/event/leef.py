@@ -13,9 +13,7 @@ import re
 
 import polars as pl
 
-from muniment.event.keyed import Device, device_events
-from muniment.event.source import Context
-from muniment.event.syslog_header import put_back, strip
+from muniment.event.keyed import Device, Devices
 
 _NAMES = {
     "msg": "message",
@@ -47,15 +45,6 @@ _TAB = "\t"
 def looks_like(lines: pl.Series) -> pl.Series:
     """Which lines (without header) can only be LEEF."""
     return lines.str.contains(r"^\s*LEEF: ?[0-9]")
-
-
-class LEEF:
-    """The source `leef`."""
-
-    def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:
-        header = strip(lines, context)
-        devices = [_read(text) for text in header["body"].to_list()]
-        return put_back(device_events(devices, _NAMES, _TIMES, context.zone), header, context.zone)
 
 
 def _read(text: str) -> Device:
@@ -96,4 +85,4 @@ def _pairs(text: str, delimiter: str) -> dict[str, str]:
     return found
 
 
-SOURCE = LEEF()
+SOURCE = Devices(_read, _NAMES, _TIMES)

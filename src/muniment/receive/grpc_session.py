@@ -186,7 +186,7 @@ class GrpcSession:
         stream_id = event.stream_id or 0
         head: dict[bytes, bytes] = {}
         for name, value in event.headers or ():
-            name, value = bytes(name), bytes(value)  # type: ignore[arg-type]
+            name, value = bytes(name), bytes(value)
             head[name] = head[name] + b", " + value if name in head else value
         kind = head.get(b"content-type", b"").partition(b";")[0].strip()
         if head.get(b":method") != b"POST" or not (

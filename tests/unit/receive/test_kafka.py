@@ -6,7 +6,6 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -261,34 +260,18 @@ def test_what_was_durable_and_not_committed_is_not_doubled(
     asyncio.run(scenario())
 
 
-def test_a_crash_amid_known_records_does_not_double_the_rest_of_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def scenario() -> None:
-        cluster, log = Cluster(), RememberingLog()
-        await asyncio.to_thread(cluster.send, *[b"the same"] * 50)
-        first = consumer(cluster, log)
-        monkeypatch.setattr(first, "_commit", lambda *, asynchronous: None)
-        await first.start()
-        await until(lambda: len(log.entries) == 50)
-        await first.stop()
-        monkeypatch.setattr("muniment.receive.kafka.ROUND_RECORDS", 7)
-        second = consumer(cluster, log)
-        monkeypatch.setattr(second, "_polled", lambda found=second._polled: islice(found(), 7))
-        await second.start()
-        await until(lambda: second.known > 0)
-        await second.stop()
-        monkeypatch.undo()
-        assert await asyncio.to_thread(cluster.committed) in {
-            *(int(id_.split()[2].partition("-")[2]) + 1 for id_ in log.ids),
-        }
-        async with consuming(cluster, log) as third:
-            await asyncio.to_thread(cluster.send, b"new")
-            await until(lambda: b"new" in values(log))
-            assert third.entries == 1
-        assert len(log.entries) == 51
-
-    asyncio.run(scenario())
+def test_offsets_amid_a_known_batch_are_committed_to_its_end() -> None:
+    """A crash after a commit amid it would leave nothing to recognise the rest of it by."""
+    log = RememberingLog()
+    receiver = consumer(Cluster(), log)
+    place = (TOPIC, 3)
+    sent = [Record(n, b"the same", None, 1_000) for n in range(20)]
+    receiver._known[place] = Known.of(PLACE, [PLACE.batch_id(sent[:10])])
+    for records, following in ((sent[:7], 10), (sent[7:12], 12), (sent[12:], 20)):
+        receiver._keep(place, records)
+        assert receiver._offsets._durable[place] == following
+    assert (receiver.known, len(log.entries)) == (10, 10)
+    asyncio.run(receiver.stop())
 
 
 def test_a_broker_that_is_away_is_waited_for() -> None:

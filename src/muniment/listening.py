@@ -144,7 +144,7 @@ class _Maker:
         )
 
     def _grpc(self) -> Receiver:
-        from muniment.receive.grpc_server import GrpcServer
+        from muniment.receive.grpc.server import GrpcServer
 
         listener = self._listener
         assert listener.listen is not None
@@ -167,7 +167,7 @@ class _Maker:
         )
 
     def _kafka(self) -> Receiver:
-        from muniment.receive.kafka import KafkaConsumer
+        from muniment.receive.kafka.consumer import KafkaConsumer
 
         listener = self._listener
         return KafkaConsumer(

@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import json
 import socket
-import threading
 import time
 import zlib
 from collections import Counter
@@ -21,6 +20,7 @@ from muniment.trust.directory import verify_directory
 
 from .harness import npm
 from .harness.memory import MIB, watching
+from .harness.otel_sdk import BATCH, Counting, Edge, Stream
 from .harness.posting import send_through_kills
 from .harness.process import free_port
 from .harness.rows import assert_fields
@@ -31,22 +31,17 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the export
 
 import requests
 from google.rpc.status_pb2 import Status
-from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest as Request,
 )
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExportResult
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
 PATH = "/v1/logs"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 PACKAGES = ("@opentelemetry/sdk-logs@0.223.1", "@opentelemetry/exporter-logs-otlp-http@0.223.1")
 MOST_RESIDENT = 500 * MIB
-BATCH = 50
 LINE = '10.0.0.7 - - [20/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 200 12 "-" "curl/8"'
 
 
@@ -56,80 +51,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MunimentServer]
         yield one
 
 
-class Exporter(OTLPLogExporter):
-    """The SDK's exporter, counting what became of its requests."""
+class Exporter(Counting, OTLPLogExporter):
+    """The SDK's exporter."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.session = requests.Session()
         self.sent: list[bytes] = []
         super().__init__(url, timeout=60, session=self.session, **options)
-        self.answered = 0
-        self.wrong: list[str] = []
-
-    def export(self, batch: Any) -> LogRecordExportResult:
-        result = super().export(batch)
-        if result is LogRecordExportResult.SUCCESS:
-            self.answered += 1
-        else:
-            self.wrong.append(f"a batch of {len(batch)}")
-        return result
-
-
-class Edge:
-    """A program whose log records go out through the SDK."""
-
-    def __init__(self, exporter: Exporter, name: str = "edge") -> None:
-        self.exporter = exporter
-        self._processor = BatchLogRecordProcessor(
-            exporter, schedule_delay_millis=20, max_export_batch_size=BATCH, max_queue_size=1 << 20
-        )
-        self._provider = LoggerProvider(Resource.create({"service.name": name}))
-        self._provider.add_log_record_processor(self._processor)
-        self._logger = self._provider.get_logger("access", "1.0", "https://example.com/schema")
-
-    def emit(self, body: str, **fields: Any) -> None:
-        self._logger.emit(
-            LogRecord(
-                timestamp=time.time_ns(),
-                severity_number=SeverityNumber.INFO,
-                severity_text="INFO",
-                body=body,
-                **fields,
-            )
-        )
-
-    def close(self) -> None:
-        """Ends once everything is answered."""
-        self._provider.force_flush(60_000)
-        self._provider.shutdown()
-
-
-class Stream:
-    """Records one after the other, as a sender for `send_through_kills`."""
-
-    def __init__(self, url: str, name: str, count: int) -> None:
-        self._edge, self._name, self._count = Edge(Exporter(url), name), name, count
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def answered(self) -> int:
-        return self._edge.exporter.answered
-
-    @property
-    def wrong(self) -> list[str]:
-        return self._edge.exporter.wrong
-
-    @property
-    def done(self) -> bool:
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        for number in range(self._count):
-            self._edge.emit(f"{self._name} {number}")
-            if number % 20 == 0:
-                time.sleep(0.005)
-        self._edge.close()
 
 
 def kept(server: MunimentServer, first: int = 0) -> list[bytes]:
@@ -404,7 +332,7 @@ def test_kills_in_mid_stream_lose_nothing(tmp_path: Path) -> None:
     """A request whose answer was lost comes again: OTLP cannot say that it is the same one."""
     kills, count, names = 4, 4_000, ("one", "two")
     with serving(tmp_path) as server:
-        streams = [Stream(server.url + PATH, name, count) for name in names]
+        streams = [Stream(Exporter(server.url + PATH), name, count) for name in names]
         send_through_kills(
             server, streams, kills=kills, random=Random(20_261_121), pause=time.sleep
         )

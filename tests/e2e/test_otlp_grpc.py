@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from muniment.trust.directory import verify_directory
 from tests.authority import Authority, Issued
 
 from .harness.memory import MIB, watching
+from .harness.otel_sdk import BATCH, Counting, Edge, Stream
 from .harness.posting import send_through_kills
 from .harness.process import free_port
 from .harness.rows import assert_fields
@@ -31,14 +31,10 @@ from .harness.waiting import wait_for
 pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the exporter is missing")
 
 import grpc
-from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest as Request,
 )
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExportResult
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
 EXPORT = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -46,7 +42,6 @@ STREAM = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LINE = '10.0.0.7 - - [20/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 200 12 "-" "curl/8"'
 MOST_RESIDENT = 400 * MIB
-BATCH = 50
 THOUSAND = 1_000
 
 
@@ -102,75 +97,11 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
         yield found
 
 
-class Exporter(OTLPLogExporter):
-    """The SDK's exporter, counting what became of its requests."""
+class Exporter(Counting, OTLPLogExporter):
+    """The SDK's exporter."""
 
     def __init__(self, endpoint: str, **options: Any) -> None:
         super().__init__(endpoint=endpoint, timeout=60, **{"insecure": True, **options})
-        self.answered = 0
-        self.wrong: list[str] = []
-
-    def export(self, batch: Any) -> LogRecordExportResult:
-        result = super().export(batch)
-        if result is LogRecordExportResult.SUCCESS:
-            self.answered += 1
-        else:
-            self.wrong.append(f"a batch of {len(batch)}")
-        return result
-
-
-class Edge:
-    """A program whose log records go out through the SDK."""
-
-    def __init__(self, exporter: Exporter, name: str = "edge") -> None:
-        self.exporter = exporter
-        self._provider = LoggerProvider(Resource.create({"service.name": name}))
-        self._provider.add_log_record_processor(
-            BatchLogRecordProcessor(
-                exporter,
-                schedule_delay_millis=20,
-                max_export_batch_size=BATCH,
-                max_queue_size=1 << 20,
-            )
-        )
-        self._logger = self._provider.get_logger("access", "1.0", "https://example.com/schema")
-
-    def emit(self, body: str, **fields: Any) -> None:
-        severity = {"severity_number": SeverityNumber.INFO, "severity_text": "INFO"}
-        self._logger.emit(LogRecord(timestamp=time.time_ns(), body=body, **severity, **fields))
-
-    def close(self) -> None:
-        """Ends once everything is answered."""
-        self._provider.force_flush(60_000)
-        self._provider.shutdown()
-
-
-class Stream:
-    """Records one after the other, as a sender for `send_through_kills`."""
-
-    def __init__(self, endpoint: str, name: str, count: int) -> None:
-        self._edge, self._name, self._count = Edge(Exporter(endpoint), name), name, count
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def answered(self) -> int:
-        return self._edge.exporter.answered
-
-    @property
-    def wrong(self) -> list[str]:
-        return self._edge.exporter.wrong
-
-    @property
-    def done(self) -> bool:
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        for number in range(self._count):
-            self._edge.emit(f"{self._name} {number}")
-            if number % 20 == 0:
-                time.sleep(0.005)
-        self._edge.close()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +220,7 @@ def test_kills_in_mid_stream_lose_nothing(tmp_path: Path) -> None:
     """A request whose answer was lost comes again: OTLP cannot say that it is the same one."""
     kills, count, names = 4, 4_000, ("one", "two")
     with listening(tmp_path) as found:
-        streams = [Stream(found.endpoint, name, count) for name in names]
+        streams = [Stream(Exporter(found.endpoint), name, count) for name in names]
         send_through_kills(
             found.server, streams, kills=kills, random=Random(20_261_121), pause=time.sleep
         )
@@ -305,7 +236,7 @@ def test_kills_in_mid_stream_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_stop_answers_what_it_took(tmp_path: Path) -> None:
     with listening(tmp_path) as found:
-        stream = Stream(found.endpoint, "one", 3_000)
+        stream = Stream(Exporter(found.endpoint), "one", 3_000)
         wait_for(lambda: stream.answered > 3, "answers")
         assert found.server.stop() == 0
         found.server.start()

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
         for name, log in self._targets():
             if log not in self.logs:
                 raise ValueError(f"{name}: there is no log {log!r} in logs")
+        groups = [one.group for one in self.receive if one.protocol is Protocol.KAFKA]
+        if len(set(groups)) != len(groups):
+            raise ValueError("receive: every kafka table has a group of its own")
         if self.max_bodies < self.max_body:
             raise ValueError("max_bodies is the memory of all bodies together: not below max_body")
         return self

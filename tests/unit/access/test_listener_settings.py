@@ -63,6 +63,7 @@ def test_secrets_are_not_shown(read: Read) -> None:
         (table("loki", more='proxy_from = ["10.0.0.1/8"]'), "networks such as"),
         ('[[receive]]\nprotocol = "loki"\n', "listen is missing"),
         ('[[receive]]\nprotocol = "kafka"\n', "brokers and topics"),
+        (2 * '[[receive]]\nprotocol = "kafka"\nbrokers = "a:1"\ntopics = ["t"]\n', "group"),
         (table("kafka", more='brokers = "a:1"\ntopics = ["t"]'), "kafka has no listen"),
     ],
 )

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from receive_parts import MemoryLog, SteppingClock
 
 from muniment.access import Guard, Tokens
-from muniment.receive.grpc_server import GrpcServer
+from muniment.receive.grpc.server import GrpcServer
 from muniment.receive.sockets import bind
 from muniment.receive.target import Target
 from muniment.settings import Address

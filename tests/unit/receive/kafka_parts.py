@@ -12,7 +12,7 @@ from receive_parts import MemoryLog
 
 from muniment.clock import SystemClock
 from muniment.log import Acknowledgement, Batch
-from muniment.receive.kafka import KafkaConsumer
+from muniment.receive.kafka.consumer import KafkaConsumer
 from muniment.receive.target import Target
 
 TOPIC = "edge"

@@ -13,7 +13,7 @@ from receive_parts import until
 
 from muniment.budget import Budget, Hold
 from muniment.errors import MunimentError, StorageFailing
-from muniment.receive.envoy import cut_message
+from muniment.receive.grpc.envoy import cut_message
 from muniment.receive.protobuf import varint
 
 MIB = 1 << 20

@@ -26,10 +26,10 @@ from muniment.access import Caller, Scope
 from muniment.budget import Budget
 from muniment.errors import InputError, TooLarge
 from muniment.receive.coding import Coding
-from muniment.receive.grpc_call import Bounds, Call
-from muniment.receive.grpc_frames import FrameBounds
-from muniment.receive.grpc_session import MAX_CALLS, MAX_IDLE_FRAMES, GrpcSession
-from muniment.receive.grpc_status import Code, Status
+from muniment.receive.grpc.call import Bounds, Call
+from muniment.receive.grpc.frames import FrameBounds
+from muniment.receive.grpc.session import MAX_CALLS, MAX_IDLE_FRAMES, GrpcSession
+from muniment.receive.grpc.status import Code, Status
 
 MIB = 1 << 20
 

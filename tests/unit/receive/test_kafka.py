@@ -21,7 +21,7 @@ from muniment import kernel
 from muniment.errors import SettingsError, StorageFailing
 from muniment.receive.groups import pack
 from muniment.receive.header import Origin
-from muniment.receive.kafka_records import MAX_ABOUT, Known, Partition, Record
+from muniment.receive.kafka.records import MAX_ABOUT, Known, Partition, Record
 
 PLACE = Partition("cluster", "muniment", TOPIC, 3)
 AT = "2026-01-01T00:00:00.000000Z"

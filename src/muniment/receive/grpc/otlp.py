@@ -9,8 +9,8 @@ from __future__ import annotations
 from muniment.errors import InputError
 from muniment.receive.dialects import otlp
 from muniment.receive.groups import Records
-from muniment.receive.grpc_call import Call
-from muniment.receive.keeping import Keeper
+from muniment.receive.grpc.call import Call
+from muniment.receive.grpc.keeping import Keeper
 
 ACCEPTED = b""
 """An ExportLogsServiceResponse that says nothing: all records were taken."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from muniment.receive.coding import Grow
 from muniment.receive.groups import Records
-from muniment.receive.grpc_call import Call
-from muniment.receive.keeping import Keeper
+from muniment.receive.grpc.call import Call
+from muniment.receive.grpc.keeping import Keeper
 from muniment.receive.protobuf import Walk, cut, varint
 
 IDENTIFIER, HTTP_LOGS, TCP_LOGS = 1, 2, 3

@@ -21,11 +21,11 @@ from muniment.budget import Budget
 from muniment.clock import Clock
 from muniment.errors import AccessDenied, NotFound
 from muniment.receive.coding import Coding
-from muniment.receive.envoy import EnvoyLogs
-from muniment.receive.grpc_call import Bounds, Call, Service
-from muniment.receive.grpc_session import GrpcSession, Head
-from muniment.receive.keeping import Keeper, Tally
-from muniment.receive.otlp_grpc import OtlpLogs
+from muniment.receive.grpc.call import Bounds, Call, Service
+from muniment.receive.grpc.envoy import EnvoyLogs
+from muniment.receive.grpc.keeping import Keeper, Tally
+from muniment.receive.grpc.otlp import OtlpLogs
+from muniment.receive.grpc.session import GrpcSession, Head
 from muniment.receive.port import Count
 from muniment.receive.stream import Connection, StreamServer
 from muniment.receive.target import Target

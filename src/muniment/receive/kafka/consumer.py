@@ -17,11 +17,11 @@ from typing import Any
 from muniment.clock import Clock, rfc3339
 from muniment.errors import Conflict, MunimentError, TryLater
 from muniment.log import Batch
-from muniment.receive import kafka_client
 from muniment.receive.groups import pack
 from muniment.receive.header import Origin
-from muniment.receive.kafka_offsets import Offsets, Place
-from muniment.receive.kafka_records import Known, Partition, Record
+from muniment.receive.kafka import client as kafka_client
+from muniment.receive.kafka.offsets import Offsets, Place
+from muniment.receive.kafka.records import Known, Partition, Record
 from muniment.receive.port import Count
 from muniment.receive.target import Target
 

@@ -23,9 +23,9 @@ from hyperframe.frame import GoAwayFrame
 
 from muniment.clock import Clock
 from muniment.errors import MunimentError, TooLarge, Unavailable
-from muniment.receive.grpc_call import Call, Service
-from muniment.receive.grpc_frames import FrameBounds
-from muniment.receive.grpc_status import OK, Code, Status
+from muniment.receive.grpc.call import Call, Service
+from muniment.receive.grpc.frames import FrameBounds
+from muniment.receive.grpc.status import OK, Code, Status
 from muniment.receive.stream import Connection
 
 MAX_CALLS = 128

@@ -12,7 +12,7 @@ from muniment.errors import TryLater
 from muniment.log import Batch
 from muniment.receive.durable import durable
 from muniment.receive.groups import Records, pack
-from muniment.receive.grpc_call import Call
+from muniment.receive.grpc.call import Call
 from muniment.receive.header import Origin
 from muniment.receive.port import Count
 from muniment.receive.target import Target

@@ -19,8 +19,8 @@ import pytest
 from muniment.trust.directory import verify_directory
 
 from .harness.memory import MIB, watching
+from .harness.posting import send_through_kills
 from .harness.server import MunimentServer, serving, split_entry
-from .harness.waiting import wait_for
 
 elasticsearch = pytest.importorskip("elasticsearch", reason="elasticsearch is not installed")
 from elasticsearch import helpers  # noqa: E402
@@ -229,10 +229,14 @@ class Shipper(threading.Thread):
         ]
         self._client = client(server, request_timeout=20, retry_on_timeout=True)
         self.answered = 0
-        self.failed: list[object] = []
+        self.wrong: list[str] = []
+
+    @property
+    def done(self) -> bool:
+        return not self.is_alive()
 
     def run(self) -> None:
-        """Tries again on its own; what the helper gives up is kept as failed."""
+        """Tries again on its own; what the helper gives up is kept as wrong."""
         with self._client as es:
             try:
                 for good, _ in helpers.streaming_bulk(
@@ -240,7 +244,7 @@ class Shipper(threading.Thread):
                 ):
                     self.answered += good
             except Exception as error:
-                self.failed.append(error)
+                self.wrong.append(repr(error))
 
 
 def test_kills_in_mid_stream_lose_nothing(tmp_path: Path) -> None:
@@ -249,20 +253,8 @@ def test_kills_in_mid_stream_lose_nothing(tmp_path: Path) -> None:
         shippers = [Shipper(server, "ids", ids=True), Shipper(server, "plain", ids=False)]
         for shipper in shippers:
             shipper.start()
-        for _ in range(4):
-            before = sum(shipper.answered for shipper in shippers)
-            wait_for(
-                lambda before=before: (
-                    sum(s.answered for s in shippers) > before
-                    or not any(s.is_alive() for s in shippers)
-                ),
-                "an answer",
-            )
-            time.sleep(random.uniform(0.02, 0.2))
-            server.kill()
-            server.start()
-        wait_for(lambda: not any(s.is_alive() for s in shippers), "the shippers to end", 120)
-        assert [(s.failed, s.answered) for s in shippers] == [([], 4_000)] * 2
+        send_through_kills(server, shippers, kills=4, random=random, pause=time.sleep)
+        assert [shipper.answered for shipper in shippers] == [4_000, 4_000]
 
         found: dict[str, Counter[int]] = {"ids": Counter(), "plain": Counter()}
         for _, entry in kept(server.stored()):

@@ -21,6 +21,7 @@ import pytest
 from muniment.trust.directory import verify_directory
 
 from .harness.memory import MIB, watching
+from .harness.posting import send_through_kills
 from .harness.server import MunimentServer, serving, split_entry
 from .harness.waiting import wait_for
 
@@ -246,6 +247,11 @@ class Shipper(threading.Thread):
         self._hec = sender(server, use_ack=use_ack, backup_queue=self._given_up)
         self._name = name
         self.answered = 0
+        self.wrong: list[str] = []
+
+    @property
+    def done(self) -> bool:
+        return not self.is_alive()
 
     def run(self) -> None:
         """Each batch is sent until it is answered, or acknowledged."""
@@ -265,19 +271,7 @@ def test_kills_in_mid_stream_lose_nothing(tmp_path: Path) -> None:
         shippers = [Shipper(server, name, use_ack=name == "ack") for name in ("ack", "plain")]
         for shipper in shippers:
             shipper.start()
-        for _ in range(4):
-            before = sum(shipper.answered for shipper in shippers)
-            wait_for(
-                lambda before=before: (
-                    sum(s.answered for s in shippers) > before
-                    or not any(s.is_alive() for s in shippers)
-                ),
-                "an answer",
-            )
-            time.sleep(random.uniform(0.02, 0.2))
-            server.kill()
-            server.start()
-        wait_for(lambda: not any(s.is_alive() for s in shippers), "the shippers to end", 120)
+        send_through_kills(server, shippers, kills=4, random=random, pause=time.sleep)
         assert [s.answered for s in shippers] == [1_000, 1_000]
 
         found: dict[str, Counter[int]] = {"ack": Counter(), "plain": Counter()}

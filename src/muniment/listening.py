@@ -87,7 +87,7 @@ class _Maker:
 
     def _name(self, kind: str, bound: socket) -> str:
         """What tells receivers apart in the metrics; the one that is always there needs no port."""
-        if self._listener.listen == self._settings.syslog:
+        if self._listener.listen is self._settings.syslog:
             return kind
         return f"{kind}:{bound_address(bound).port}"
 
@@ -191,6 +191,7 @@ class _Maker:
             self._log,
             listener.source or "",
             native=False,
+            connections=listener.max_connections,
         )
         bound = bind(listener.listen, SOCK_STREAM)
         return HttpListener(

@@ -31,7 +31,7 @@ class Door:
 
     `log` is where deliveries go that name none and whose sender is bound to none, `inner` the
     source of the lines inside; `native` says that the whole API is behind this door, `guard` who
-    gets through.
+    gets through, `connections` how many at a time (0: as the node's limits say).
     """
 
     guard: Guard
@@ -39,6 +39,7 @@ class Door:
     log: str
     inner: str = ""
     native: bool = True
+    connections: int = 0
 
     def head(self, context: Context, path: str, scope: Scope) -> Head | None:
         """Returns the head of a request that writes; None where it is another's.

@@ -84,15 +84,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self.client = self.proxied or self.client
         name = certificate_name(transport.get_extra_info("ssl_object"))
         self._certificate = f"cert:{name}" if name else ""
-        self.meters.connections = len(self.connections)
-        if len(self.connections) > self.limits.connections:
+        self.meters.connections += 1
+        if len(self.connections) > (self.door.connections or self.limits.connections):
             self.meters.refused_connections += 1
             self._refuse(Overloaded("too many connections are open", retry_after=2))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
         super().connection_lost(exc)
-        self.meters.connections = len(self.connections)
+        self.meters.connections -= 1
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser, and counts what it swallows without a word."""

@@ -54,11 +54,11 @@ def listen(context: Context) -> Iterator[Listen]:
             inner: str = "",
             proxies: tuple[Network, ...] = (),
             tls: ssl.SSLContext | None = None,
+            connections: int = 0,
         ) -> str:
             chosen = [dialect for dialect in DIALECTS if dialect.name in names]
-            door = Door(
-                Guard(context.tokens, required=required), chosen, "default", inner, native=False
-            )
+            guard = Guard(context.tokens, required=required)
+            door = Door(guard, chosen, "default", inner, False, connections)
             bound = bind(Address("127.0.0.1", 0), socket.SOCK_STREAM)
             listener = HttpListener(bound, "kubernetes", context, door, tls=tls, proxies=proxies)
             stop, ready = asyncio.Event(), threading.Event()
@@ -183,3 +183,15 @@ def test_a_client_certificate_gives_the_right_to_write_and_a_name(
         ):
             client.post(AUDIT, json=EVENTS)
     assert shard.size == 1
+
+
+def test_it_has_a_bound_of_connections_of_its_own(listen: Listen, context: Context) -> None:
+    host, _, port = listen("kubernetes", connections=2).removeprefix("http://").partition(":")
+    address = (host, int(port))
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        with socket.create_connection(address) as third:
+            assert third.recv(100).startswith(b"HTTP/1.1 429 ")
+        assert context.meters.refused_connections == 1
+        assert context.meters.connections >= 2
+        first.close()
+        second.close()

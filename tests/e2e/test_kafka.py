@@ -132,7 +132,10 @@ def test_a_record_is_an_entry_and_a_row(broker: Broker, tmp_path: Path) -> None:
         found.server.wait_indexed()
         (row,) = found.server.rows("path:/cart")
         assert (row["http_response"]["code"], row["via"]) == (200, "kafka")
-        assert (found.count("connected"), found.count("partitions")) == (1, PARTITIONS)
+        wait_for(
+            lambda: (found.count("connected"), found.count("partitions")) == (1, PARTITIONS),
+            "the metrics to say so",
+        )
 
 
 def test_identical_records_tombstones_and_offsets(broker: Broker, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,17 @@ def test_a_listener_told_to_do_without_lets_anyone_in_but_no_foreign_page(tokens
     assert guard.admit(Call("POST", host="logs.example", forwarded=True)) is ANYONE
     with pytest.raises(Forbidden):
         guard.admit(Call("POST", host="logs.example", origin="https://evil.example"))
+
+
+def test_a_page_of_another_site_cannot_use_the_browsers_certificate(strict: Guard) -> None:
+    call = Call("POST", host="logs.example", certificate="cert:edge")
+    assert strict.admit(call).name == "cert:edge"
+    for page in (
+        replace(call, fetch_site="cross-site"),
+        replace(call, origin="https://evil.example"),
+    ):
+        with pytest.raises(Forbidden):
+            strict.admit(page)
 
 
 def test_required_tokens_go_before_open_to_all(tokens: Tokens) -> None:

@@ -5,17 +5,34 @@ from __future__ import annotations
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
-from api_parts import NAME, FailingShard, ScriptedQuery, Serve, Served, open_shard
+from api_parts import (
+    NAME,
+    FailingShard,
+    ScriptedQuery,
+    Serve,
+    Served,
+    make_context,
+    open_shard,
+)
 
 from muniment.access import Scope
+from muniment.access.caller import LOCAL
 from muniment.api import Context
+from muniment.api.delivery import Delivered, Delivery
+from muniment.budget import Hold
 from muniment.errors import StorageFailing
+from muniment.log import Acknowledgement, Batch, Health
+from muniment.receive.coding import Coding
+from muniment.receive.dialect import Posting
+from muniment.receive.dialects import DIALECTS
+from muniment.receive.target import Target
 
 AUDIT = "/kubernetes/audit"
 
@@ -240,3 +257,28 @@ def test_an_answer_without_a_body_has_no_length(served: Served) -> None:
             answer += piece
     assert answer.startswith(b"HTTP/1.1 204 ")
     assert b"content-length" not in answer.lower()
+
+
+@pytest.mark.parametrize("protocol", ["kubernetes", "elastic"])
+def test_what_waits_for_the_disk_holds_no_more_memory_than_it_says(
+    tmp_path: Path, protocol: str
+) -> None:
+    offered: list[tuple[Batch, Callable[[Any], None]]] = []
+    stuck = SimpleNamespace(health=Health(), offer=lambda *given: offered.append(given))
+    context = make_context(tmp_path, {})
+    dialect = next(found for found in DIALECTS if found.name == protocol)
+    target = Target("default", {NAME: cast(Any, stuck)})
+    posting = Posting("/_bulk" if protocol == "elastic" else AUDIT)
+    job = Delivery(context, dialect, posting, Coding.IDENTITY, LOCAL, "", target, "")
+    body = json.dumps(events(*(str(number) for number in range(1_000)))).encode()
+    if protocol == "elastic":
+        body = b'{"create":{}}\n{"message":"a line"}\n' * 1_000
+    hold, settled = Hold(context.budget), list[Delivered]()
+    job.submit(body, hold, settled.append)
+    ((batch, done),) = offered
+    done(Acknowledgement("default", NAME, 0, batch.count, "local", "note"))
+    assert settled[0].taken.groups == ()
+    answer = job.answer(settled[0])
+    assert answer.status == 200
+    kept = 0 if protocol == "kubernetes" else len(answer.body)
+    assert batch.size + kept <= hold.amount <= batch.size + 3 * kept

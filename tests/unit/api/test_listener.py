@@ -106,6 +106,15 @@ def test_its_probes_are_answered(listen: Listen) -> None:
         assert client.get("/services/collector/health").status_code == 404
 
 
+def test_its_numbers_have_a_name_of_their_own(context: Context) -> None:
+    door = Door(context.guard, DIALECTS, "default", native=False)
+    for name in ("loki:1", "http:2"):
+        bound = bind(Address("127.0.0.1", 0), socket.SOCK_STREAM)
+        listener = HttpListener(bound, name, context, door)
+        assert {count.receiver for count in listener.counts} == {name}
+        asyncio.run(listener.stop())
+
+
 def test_tokens_are_asked_for_where_it_says_so(
     listen: Listen, context: Context, shard: FailingShard
 ) -> None:
@@ -128,11 +137,12 @@ def test_the_parser_of_the_lines_inside_is_the_listeners(
     assert [header(shard, n)["as"] for n in (0, 1)] == ["elastic/nginx", "elastic/haproxy"]
 
 
-def post(url: str, before: bytes) -> bytes:
+def post(url: str, before: bytes, token: str = "") -> bytes:
     """Posts over a connection that begins with these bytes; returns the whole answer."""
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps(EVENTS).encode()
-    head = f"POST {AUDIT} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: "
+    head = f"POST {AUDIT} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+    head += (f"Authorization: Bearer {token}\r\n" if token else "") + "Content-Length: "
     with socket.create_connection((host, int(port)), 60) as connection:
         connection.sendall(before + head.encode() + b"%d\r\n\r\n" % len(body) + body)
         answer = b""
@@ -144,10 +154,14 @@ def post(url: str, before: bytes) -> bytes:
         return answer
 
 
-def test_the_client_is_whom_a_trusted_balancer_names(listen: Listen, shard: FailingShard) -> None:
+def test_the_client_is_whom_a_trusted_balancer_names(
+    listen: Listen, context: Context, shard: FailingShard
+) -> None:
     proxy = b"PROXY TCP4 192.0.2.7 192.0.2.1 50312 443\r\n"
     trusted = listen("kubernetes", proxies=(ip_network("127.0.0.0/8"),))
-    assert post(trusted, proxy).startswith(b"HTTP/1.1 200 ")
+    assert post(trusted, proxy).startswith(b"HTTP/1.1 401 "), "not the user of this machine"
+    token = context.tokens.create("edge", [Scope.WRITE])
+    assert post(trusted, proxy, token).startswith(b"HTTP/1.1 200 ")
     assert header(shard)["peer"] == "192.0.2.7:50312"
     assert b" 200 " not in post(trusted, b"")[:20], "a balancer has to say whom it speaks for"
 

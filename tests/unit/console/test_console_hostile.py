@@ -64,6 +64,27 @@ def test_an_index_that_shows_other_bytes_than_the_log_is_reported(site: Site, vi
     expect(page.locator(".entry .notice")).to_contain_text("other raw bytes")
 
 
+def test_a_binary_entry_is_shown_readable_and_is_no_difference(site: Site, visit: Visit) -> None:
+    binary = make(b"\x93\xa4edge\x01\x81\xa3log\xa2hi", NOON, "forward/nginx", class_uid=0)
+    binary.row["raw_data"] = '["edge",1700000000.123456789,{"log":"hi"}]'
+    site.evidence.add(binary)
+    page = visit("?range=all")
+    page.locator("#rows .row").click()
+    expect(page.get_by_label("Readable form")).to_have_text(binary.row["raw_data"])
+    expect(page.get_by_label("Raw bytes")).to_contain_text("\\x93\\xa4edge")
+    expect(page.locator(".entry .notice")).to_have_count(0)
+
+
+def test_json_of_such_a_protocol_is_compared(site: Site, visit: Visit) -> None:
+    lying = make(b'{"streams":[]}', NOON, "loki", class_uid=0)
+    lying.row["raw_data"] = '{"streams":[{}]}'
+    site.evidence.add(lying)
+    page = visit("?range=all")
+    page.locator("#rows .row").click()
+    expect(page.locator(".entry .notice")).to_contain_text("other raw bytes")
+    expect(page.get_by_label("Readable form")).to_have_count(0)
+
+
 def test_a_log_line_of_sixty_kilobytes_does_not_break_the_list(site: Site, visit: Visit) -> None:
     site.evidence.add(make(b"x" * 60_000, NOON, "haproxy", class_uid=0, parse_error="no"))
     page = visit("?range=all")

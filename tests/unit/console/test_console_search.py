@@ -50,6 +50,22 @@ def test_a_line_shows_the_parts_of_a_request(site: Site, visit: Visit) -> None:
     expect(line.locator(".duration")).to_have_text("1.25 s")
 
 
+def test_a_line_of_an_audit_shows_who_did_what(site: Site, visit: Visit) -> None:
+    site.evidence.add(
+        make(
+            b"{}", NOON, "kubernetes", class_uid=6003, message="create /api/v1/pods",
+            actor={"user": {"name": "alice"}}, api={"operation": "create"},
+            src_endpoint={"ip": "10.0.0.9"}, http_response={"code": 403},
+            http_request={"url": {"path": "/api/v1/pods"}},
+        )
+    )  # fmt: skip
+    line = visit("?range=all").locator("#rows .row")
+    expect(line.locator(".status")).to_have_text("403")
+    expect(line.locator(".method")).to_have_text("create")
+    expect(line.locator(".what")).to_have_text("/api/v1/pods")
+    expect(line.locator(".client")).to_have_text("alice")
+
+
 def test_an_event_that_is_no_request_shows_its_message(site: Site, visit: Visit) -> None:
     site.evidence.add(make(b"raw", NOON, "haproxy", class_uid=6002, message="Server is DOWN"))
     expect(visit("?range=all").locator("#rows .what")).to_have_text("Server is DOWN")

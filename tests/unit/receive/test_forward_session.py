@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgpack
 import pytest
 from forward_parts import (
@@ -12,6 +14,7 @@ from forward_parts import (
     broken_streams,
     compressed,
     cut,
+    elements_of,
     entries,
     entry,
     message,
@@ -25,7 +28,9 @@ from hypothesis import strategies as st
 from receive_parts import until
 
 from muniment.errors import StorageFailing
+from muniment.receive.forward.message import Message
 from muniment.receive.forward.refusals import MOST_A_SECOND
+from muniment.receive.header import Origin
 
 
 def test_all_modes_on_one_connection_in_any_pieces() -> None:
@@ -217,11 +222,49 @@ def test_refusals_in_the_log_are_bounded_and_the_rest_is_counted() -> None:
 
         for _ in range(MOST_A_SECOND + 5):
             speak_http()
+        await until(lambda: len(stand.log.own()) == MOST_A_SECOND + 1)
+        assert stand.log.own()[-1]["reason"] == "5 others within the same second"
         stand.clock.seconds = 2.0
         speak_http()
-        await until(lambda: len(stand.log.own()) == MOST_A_SECOND + 1)
-        assert stand.log.own()[-1]["others"] == 5
+        await until(lambda: len(stand.log.own()) == MOST_A_SECOND + 2)
         assert stand.shared.rejected == MOST_A_SECOND + 6
+
+    run(scenario)
+
+
+def test_options_that_no_header_can_hold_cost_their_own_connection_only() -> None:
+    async def scenario() -> None:
+        stand = Stand()
+        session, line = stand.connect()
+        session.feed(message("x", **{f"{n}" + "\x01" * 250: "\x01" * 250 for n in range(8)}))
+        assert line.closed
+        other, _ = stand.connect()
+        other.feed(message("y"))
+        await until(lambda: stand.stored() == [entry("edge", 1, {"message": "y"})])
+        await stand.intake.close(60)
+        assert stand.intake.held == 0
+        assert "what is said about the records" in stand.reasons()[0]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("asked", [{}, {"chunk": "c"}])
+def test_a_large_message_that_a_stop_cuts_off_is_told_of_unless_it_comes_again(
+    asked: dict[str, str],
+) -> None:
+    async def scenario() -> None:
+        stand = Stand()
+        stand.intake.put([b"x" * 60_000] * 20, Origin("test", "text"))
+        events = packed_events([(n, {"message": "x" * 300}) for n in range(500)])
+        session, _ = stand.connect()
+        stand.shared.run(session._work(Message.of(elements_of(packed(events, **asked)))))
+        await asyncio.sleep(0)
+        (task,) = stand.shared.tasks
+        task.cancel()
+        await until(lambda: not stand.shared.tasks)
+        await stand.intake.close(60)
+        expected = [] if asked else ["the node stopped while the log had no room"]
+        assert stand.reasons() == expected
 
     run(scenario)
 

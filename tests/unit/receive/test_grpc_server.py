@@ -212,6 +212,22 @@ def test_a_message_that_drips_is_ended_and_others_on_the_connection_go_on() -> N
     run(scenario)
 
 
+def test_a_message_that_is_begun_and_left_gives_its_memory_back() -> None:
+    async def scenario() -> None:
+        async with running() as bench:
+            raw = await Raw.connect(bench)
+            left = raw.open()
+            await raw.send(left, framed(request("left"))[:8])
+            await until(lambda: bench.server.memory.held == 8)
+            while bench.server.memory.held:
+                bench.clock.seconds += 1.0
+                await asyncio.sleep(0.01)
+            assert (await raw.status(left))["grpc-status"] == "4"
+            raw.close()
+
+    run(scenario)
+
+
 def pings(raw: Raw) -> None:
     raw.h2.ping(bytes(8))
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
+import pytest
 from receive_parts import MemoryLog, SteppingClock, make_intake, until
 
-from muniment.errors import InputError, Overloaded, StorageFailing, Unavailable
+from muniment.errors import InputError, Overloaded, StorageFailing, TooLarge, Unavailable
 from muniment.kernel import MAX_ENTRY_BYTES
+from muniment.receive.groups import MAX_HEADER
 from muniment.receive.intake import BATCH_BYTES, MAX_RECORD, Origin
 
 A = Origin("syslog-tcp", "syslog", "192.0.2.1:514")
@@ -51,6 +54,35 @@ def test_the_longest_record_fits_under_the_longest_header() -> None:
         await intake.close(60)
         assert len(log.entries[0]) <= MAX_ENTRY_BYTES
         assert log.entries[0].endswith(b"\n" + b"x" * MAX_RECORD)
+
+    asyncio.run(run())
+
+
+def test_a_close_that_gave_up_can_be_called_again() -> None:
+    async def run() -> None:
+        log = MemoryLog()
+        log.refusal = StorageFailing("no room")
+        intake = make_intake(log)
+        intake.start()
+        intake.put([b"x"], A)
+        for _ in range(2):
+            await intake.close(0.1)
+            assert intake.abandoned == 1
+
+    asyncio.run(run())
+
+
+def test_what_no_header_may_hold_is_refused_and_others_go_on() -> None:
+    async def run() -> None:
+        log = MemoryLog()
+        intake = make_intake(log)
+        intake.start()
+        with pytest.raises(TooLarge):
+            intake.put([b"x"], replace(A, about=(("said", "\x01" * MAX_HEADER),)))
+        intake.put([b"y"], replace(A, about=(("said", "a little"),)))
+        await intake.close(60)
+        assert log.raws() == [b"y"]
+        assert intake.held == 0
 
     asyncio.run(run())
 

@@ -173,6 +173,10 @@ class ForwardSession:
         except InputError as error:
             self._reject(error.detail, message.size)
             return
+        except asyncio.CancelledError:
+            if message.option.chunk is None:  # nobody sends it again
+                self._reject("the node stopped while the log had no room", message.size)
+            raise
         except Exception:
             self._reject("the message could not be taken apart", message.size)
             raise

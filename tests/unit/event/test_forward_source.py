@@ -53,6 +53,12 @@ def test_tag_or_record_may_name_the_parser(events, tag: str, record: dict[str, A
     assert events("forward/nginx", [raw])[0]["metadata"]["product"]["name"] == "NGINX"
 
 
+def test_a_line_that_its_parser_cannot_read_is_the_message(events) -> None:
+    row = events("forward", [packed("nginx.access", 1_700_000_000, {"message": "no such line"})])[0]
+    assert row["parse_error"]
+    assert (row["class_uid"], row["message"]) == (0, "no such line")
+
+
 def test_a_record_of_journald(events) -> None:
     record = {"MESSAGE": "it broke", "PRIORITY": "3", "_HOSTNAME": "h1", "SYSLOG_IDENTIFIER": "app"}
     row = events("forward", [packed("journal", EVENT_TIME, record)])[0]

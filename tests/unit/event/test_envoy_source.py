@@ -75,6 +75,7 @@ def test_a_tcp_entry(events) -> None:
     row = events("envoy", [raw("tcp.bin")])[0]
     assert row["parse_error"] is None
     assert (row["class_uid"], row["activity_id"], row["status_id"]) == (4001, 2, 1)
+    assert row["message"] == "TCP to db"
     assert row["duration"] == 2500
     assert row["traffic"]["bytes_out"] == 10
     assert row["load_balancer"]["dst_endpoint"]["svc_name"] == "db"

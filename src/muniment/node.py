@@ -161,8 +161,7 @@ class Node:
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             context.stopping.set()
             server.stop()
-            for receiver in self._receivers:
-                await receiver.stop()
+            await self._stop_receivers()
         finally:
             for task in (opening, stopped):
                 task.cancel()
@@ -193,14 +192,22 @@ class Node:
             started(self)
 
     async def _close(self, query: QueryProcess, context: Context) -> None:
-        for receiver in self._receivers:
-            await receiver.stop()
+        await self._stop_receivers()
         if self._listener is not None:
             self._listener.close()
         context.workers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(_close, self._shards)
         await query.close()
         self._directory.release()
+
+    async def _stop_receivers(self) -> None:
+        """Stops all at the same time. One that fails keeps neither the others nor the shards."""
+        stopping = [receiver.stop() for receiver in self._receivers]
+        for receiver, result in zip(
+            self._receivers, await asyncio.gather(*stopping, return_exceptions=True), strict=True
+        ):
+            if isinstance(result, BaseException):
+                _logger.error("%s did not stop well", receiver.name, exc_info=result)
 
     def _names(self) -> dict[str, list[str]]:
         return {log: list(shards) for log, shards in self._shards.items()}

@@ -40,6 +40,7 @@ max_connections = 2000
 protocol = "syslog"
 listen = "127.0.0.1:{proxied}"
 udp = false
+anonymous = true
 proxy_from = ["127.0.0.0/8"]
 
 [[receive]]

@@ -28,6 +28,7 @@ proxy_from = ["127.0.0.0/8"]
 protocol = "syslog"
 listen = "127.0.0.1:{plain}"
 udp = false
+anonymous = true
 proxy_from = ["127.0.0.0/8"]
 
 [[receive]]

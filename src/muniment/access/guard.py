@@ -49,11 +49,12 @@ class Guard:
         """Returns the caller. Raises Unauthenticated or Forbidden.
 
         A token that is shown must be valid, even where none is needed. A verified client
-        certificate gives the right to write.
+        certificate gives the right to write; a browser shows one for other people's pages, too.
         """
         if call.authorization is not None:
             return self._tokens.authenticate(token_of(call.authorization))
         if call.certificate:
+            _check_page(call)
             return Caller(call.certificate, frozenset({Scope.WRITE}))
         if self._required:
             raise Unauthenticated("this call needs a token: Authorization: Bearer mun_...")
@@ -74,12 +75,16 @@ class Guard:
                 "without a token, this server answers only to a loopback name: use "
                 "http://127.0.0.1 or http://localhost"
             )
-        if call.method in _SAFE:
-            return
-        if call.fetch_site is not None and call.fetch_site not in _SAME:
-            raise Forbidden("a page of another site may not do this")
-        if call.origin is not None and _authority(call.origin) != (call.host or "").lower():
-            raise Forbidden("a page of another origin may not do this")
+        _check_page(call)
+
+
+def _check_page(call: Call) -> None:
+    if call.method in _SAFE:
+        return
+    if call.fetch_site is not None and call.fetch_site not in _SAME:
+        raise Forbidden("a page of another site may not do this")
+    if call.origin is not None and _authority(call.origin) != (call.host or "").lower():
+        raise Forbidden("a page of another origin may not do this")
 
 
 def _authority(origin: str) -> str:

@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 1 << 20
 
 _TOKEN = re.compile(r"mun_([0-9a-f]{8})_([A-Za-z0-9_-]{43})", re.ASCII)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?", re.ASCII)
-_RESERVED = frozenset({"local", "anyone", "muniment"})
+_RESERVED = frozenset({"local", "anyone", "muniment", "forward", "kafka"})
 _SECRET_BYTES = 32
 
 Randomness = Callable[[int], bytes]

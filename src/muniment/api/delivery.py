@@ -6,7 +6,7 @@ body may cost and when it is durable is said here, the same for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from muniment.api.gate import call_of
 from muniment.api.job import Answer, Settled
 from muniment.api.problems import TooSlow, headers_for
 from muniment.api.receiving import header
-from muniment.api.write import SMALL_HOLD, idempotency_key
+from muniment.api.write import SMALL_HOLD, check_source, idempotency_key
 from muniment.api.write_cycle import NO_CONTENT
 from muniment.budget import Hold
 from muniment.clock import rfc3339
@@ -36,7 +36,10 @@ from muniment.receive.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Records that are durable; without an acknowledgement where there were none."""
+    """Records that are durable; without an acknowledgement where there were none.
+
+    `taken` is without the records: they need not wait for the disk a second time.
+    """
 
     taken: Taken
     acknowledgement: Acknowledgement | None
@@ -78,7 +81,8 @@ class Delivery:
         at = rfc3339(self.context.clock.now())
         batch = Batch(pack(taken.groups, at, self.context.node, origin), origin.batch_id)
         if hold.amount > SMALL_HOLD:
-            hold.shrink_to(batch.size)
+            hold.shrink_to(batch.size + taken.reply_bytes)
+        taken = replace(taken, groups=())
         self.target.offer(batch, partial(self._delivered, done, taken, batch))
 
     def _delivered(self, done: Settled, taken: Taken, batch: Batch, result: Result) -> None:
@@ -141,6 +145,8 @@ class DeliveryHead:
 
     def _judge(self, caller: Caller) -> Delivery:
         caller.require(Right.WRITE)
+        if self._posting.inner:
+            check_source(self._posting.inner)
         context = self._context
         log = caller.choose_log(self._log, self._default)
         return Delivery(

@@ -22,7 +22,7 @@ from muniment.receive.dialects import DIALECTS
 
 _NATIVE = re.compile(r"/api/v1/logs/([^/]+)/entries")
 _IN = re.compile(r"/in/([^/]+)(/.*)?", re.DOTALL)
-_AS = re.compile(rb"(?:^|&)as=([a-z0-9._-]{1,64})(?=&|\Z)")
+_AS = re.compile(rb"(?:^|&)as=([^&]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Door:
     def _posting(self, path: str, scope: Scope) -> Posting:
         query: bytes = scope["query_string"]
         named = _AS.search(query)
-        inner = named[1].decode() if named else self.inner
+        inner = named[1].decode("latin-1") if named else self.inner
         return Posting(path, query, scope["headers"], inner)
 
 

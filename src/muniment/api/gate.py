@@ -9,6 +9,7 @@ from muniment.access.guard import Call
 from muniment.api.meters import Meters
 from muniment.api.problems import problem_response
 from muniment.errors import AccessDenied
+from muniment.receive.sockets import is_local
 
 API_POLICY = b"default-src 'none'; frame-ancestors 'none'; sandbox"
 PAGE_POLICY = (
@@ -90,5 +91,8 @@ def call_of(scope: Scope) -> Call:
             found[key] = f"{found[key]}, {text}" if key in found else text
         elif name in _FORWARDED:
             forwarded = True
+    client = scope.get("client")
+    if client and not is_local(client[0]):  # a balancer's PROXY header says so, on loopback
+        forwarded = True
     certificate: str = scope.get("state", {}).get("certificate", "")
     return Call(scope["method"], forwarded=forwarded, certificate=certificate, **found)

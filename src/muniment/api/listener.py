@@ -36,7 +36,8 @@ class HttpListener:
         self.name = name
         self._socket = listener
         self._address = str(bound_address(listener))
-        self._server = HttpServer(_app(context, door), context, listener, tls, door, proxies)
+        app = _app(context, door)
+        self._server = HttpServer(app, context, listener, tls, door, proxies, name)
         self._serving: asyncio.Task[None] | None = None
 
     @property

@@ -33,6 +33,7 @@ class HttpServer(uvicorn.Server):
         tls: ssl.SSLContext | None = None,
         door: Door | None = None,
         proxies: Sequence[Network] = (),
+        name: str = "http",
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -50,7 +51,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(config)
         self._context = context
         self.acceptor = Acceptor(
-            listener, self._connect, "http", context.clock, tls=tls, proxies=proxies
+            listener, self._connect, name, context.clock, tls=tls, proxies=proxies
         )
         self._sweeper: asyncio.Task[None] | None = None
 

@@ -154,12 +154,19 @@ def _source(query: bytes) -> str:
     names = given.pop("as", [])
     if given:
         raise InputError(f"there is no parameter {next(iter(given))[:80]!r} here")
-    if len(names) != 1 or not _SOURCE.fullmatch(names[0]):
+    if len(names) != 1:
+        raise InputError("as= stands there twice")
+    check_source(names[0])
+    return names[0]
+
+
+def check_source(name: str) -> None:
+    """Raises InputError for what is no name of a source."""
+    if not _SOURCE.fullmatch(name):
         raise InputError(
-            f"as={names[0][:80]!r} names no source",
+            f"as={name[:80]!r} names no source",
             advice="use a-z, 0-9, `.`, `_` and `-`, 64 at most",
         )
-    return names[0]
 
 
 def idempotency_key(scope: Scope) -> str | None:

@@ -59,7 +59,8 @@ class Envelope(ABC):
     def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:
         """Events of the lines inside, with what the envelopes know."""
         opened = self.open(lines, context)
-        return put_back(read(opened.body, opened.hint, context), opened.facts)
+        events = read(opened.body, opened.hint, context)
+        return put_back(_with_unread_lines(events, opened.body), opened.facts)
 
 
 _LONGEST_NAME = 64
@@ -118,6 +119,19 @@ def read(
         made = run(name, lines, part) if inner else _parse(name, lines, part, bare=bare)
         parts.append((rows, made))
     return merge(parts, len(bodies))
+
+
+def _with_unread_lines(events: pl.DataFrame, bodies: pl.Series) -> pl.DataFrame:
+    """A line that its parser could not read is the message: better than all that is around it."""
+    if "parse_error" not in events.columns:
+        return events
+    unread = events["parse_error"].is_not_null()
+    if "class_uid" in events.columns:
+        unread &= events["class_uid"].is_null()
+    if not unread.any():
+        return events
+    lines = pl.select(pl.when(unread).then(bodies).alias("message"))
+    return put_back(events, lines)
 
 
 def _whose(hints: pl.Series | None, bodies: pl.Series, *, bare: bool) -> pl.Series:

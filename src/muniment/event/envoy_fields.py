@@ -225,6 +225,8 @@ class _Reader:
         self._fields.trace = match[1] if match else None
 
     def _tcp(self) -> None:
+        to = self._fields.flat.get("tls_sni") or self._fields.flat.get("backend")
+        self._fields.flat["message"] = f"TCP to {to}" if to else "TCP"
         self._fields.flat["bytes_in"] = _count(self._connection, "sentBytes")
         self._fields.flat["bytes_out"] = _count(self._connection, "receivedBytes")
         kind = as_text(self._common.get("accessLogType")) or ""

@@ -64,12 +64,13 @@ class Taken:
     """The records of a body.
 
     `id` makes a repetition of the same batch harmless, where the protocol gives one; `reply` is
-    whatever the dialect needs for its answer.
+    whatever the dialect needs for its answer, and `reply_bytes` the memory that both will take.
     """
 
     groups: Sequence[Records]
     id: str = ""
     reply: Any = None
+    reply_bytes: int = 0
 
     @property
     def count(self) -> int:
@@ -114,7 +115,10 @@ class Dialect(Protocol):
     def accepted(
         self, posting: Posting, taken: Taken, acknowledgement: Acknowledgement | None
     ) -> Reply:
-        """The answer once all is durable; no acknowledgement where there were no records."""
+        """The answer once all is durable; no acknowledgement where there were no records.
+
+        `taken` is what `take` returned, without its records.
+        """
 
     def refused(self, posting: Posting, error: MunimentError) -> Reply:
         """The answer to what was refused: a status that makes real clients do the right thing.

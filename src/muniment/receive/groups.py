@@ -47,11 +47,7 @@ def pack_records(records: Sequence[bytes], at: str, node: str, origin: Origin) -
     """Packs records that share a header, in order. Raises TooLarge as `pack` does."""
     if not records:
         return []
-    header = receipt_header(at, node, origin)
-    if len(header) > MAX_HEADER:
-        raise TooLarge(
-            f"what is said about the records takes {len(header):,} bytes, more than {MAX_HEADER:,}"
-        )
+    header = bounded_header(at, node, origin)
     limit = MAX_ENTRY_BYTES - len(header)
     if max(map(len, records)) <= limit:
         return kernel.pack_records(records, header)
@@ -67,6 +63,16 @@ def pack_records(records: Sequence[bytes], at: str, node: str, origin: Origin) -
     if start < len(records):
         chunks += kernel.pack_records(records[start:], header)
     return chunks
+
+
+def bounded_header(at: str, node: str, origin: Origin) -> bytes:
+    """Returns the header line of entries. Raises TooLarge beyond MAX_HEADER bytes."""
+    header = receipt_header(at, node, origin)
+    if len(header) > MAX_HEADER:
+        raise TooLarge(
+            f"what is said about the records takes {len(header):,} bytes, more than {MAX_HEADER:,}"
+        )
+    return header
 
 
 def _parts(record: bytes, size: int, at: str, node: str, origin: Origin) -> list[Chunk]:

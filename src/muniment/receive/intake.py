@@ -23,7 +23,7 @@ from muniment.errors import MunimentError, TryLater
 from muniment.kernel import MAX_ENTRY_BYTES, Chunk
 from muniment.log import Acknowledgement, Batch
 from muniment.receive.durable import durable
-from muniment.receive.groups import pack_records
+from muniment.receive.groups import bounded_header, pack_records
 from muniment.receive.header import Origin
 from muniment.receive.port import Count
 
@@ -94,9 +94,14 @@ class Intake:
         self._task = asyncio.create_task(self._run())
 
     def put(self, records: Sequence[bytes], origin: Origin) -> None:
-        """Takes records of at most MAX_RECORD bytes each, also while `full`: the caller looks."""
+        """Takes records of at most MAX_RECORD bytes each, also while `full`: the caller looks.
+
+        Raises TooLarge where `about` makes a header that no entry may have.
+        """
         if not records:
             return
+        if origin.about:  # refused here, where the sender is known, and not with others' records
+            bounded_header(rfc3339(self._clock.now()), self._node, origin)
         size = sum(map(len, records)) + RECORD_COST * len(records)
         with self._lock:
             quiet, few = not self._waiting, self._waiting < FLUSH_BYTES
@@ -134,13 +139,15 @@ class Intake:
         return answer
 
     async def close(self, seconds: float) -> None:
-        """Sends what waits, for so long at most, and ends."""
+        """Sends what waits, for so long at most, and ends. May be called again."""
         self._closing.set()
         self._some.set()
         self._plenty.set()
-        if self._task is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._task, seconds)
+        task, self._task = self._task, None
+        if task is None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(task, seconds)
         left = sum(len(group.records) for group in self._groups)
         if left:
             self.abandoned += left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from muniment.errors import SettingsError
@@ -61,6 +62,14 @@ def bound_address(found: socket.socket) -> Address:
 def peer_text(peer: tuple[str, int] | None) -> str:
     """Returns `ip:port` of a peer, with brackets around IPv6; empty where it is not known."""
     return str(Address(peer[0], peer[1])) if peer else ""
+
+
+def is_local(host: str) -> bool:
+    """Whether an address is one of this machine alone; what is no address is not."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def widen(found: socket.socket, size: int = RECEIVE_BUFFER) -> int:

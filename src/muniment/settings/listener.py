@@ -108,17 +108,20 @@ class Listener(BaseModel):
 
     def check_exposure(self) -> None:
         """Raises SettingsError where strangers could write, or read secrets on their way."""
-        if self.listen is None or self.listen.is_loopback or self.anonymous:
+        if self.listen is None or self.anonymous:
+            return
+        if self.listen.is_loopback and not self.proxy_from:
             return
         where = f"{self.protocol} on {self.listen}"
-        if not self.tls:
+        if not self.tls and not self.listen.is_loopback:
             raise SettingsError(
                 f"{where} would be plain text: set tls_certificate and tls_key{_OR}"
             )
         if not self.authenticates:
             key = " or shared_key" if self.protocol is Protocol.FORWARD else ""
+            through = ", through proxy_from" if self.listen.is_loopback else ""
             raise SettingsError(
-                f"{where} would take entries from anybody: set tls_client_ca{key}{_OR}"
+                f"{where} would take entries from anybody{through}: set tls_client_ca{key}{_OR}"
             )
 
 

@@ -84,6 +84,13 @@ def test_tls_alone_does_not_say_who_sends(read: Read, protocol: str) -> None:
         read(table(protocol, "0.0.0.0:1", TLS))
 
 
+def test_a_balancer_on_loopback_brings_strangers(read: Read) -> None:
+    behind = table("syslog", more='proxy_from = ["127.0.0.0/8"]\n')
+    with pytest.raises(SettingsError, match="through proxy_from"):
+        read(behind)
+    assert read(behind + "anonymous = true\n").receive
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -88,6 +88,14 @@ def test_the_parser_of_the_lines_inside_can_be_named(
     assert entries(shard)[0][0]["as"] == "elastic/haproxy"
 
 
+def test_a_name_that_no_parser_can_have_is_refused(
+    client: httpx.Client, shard: FailingShard
+) -> None:
+    answer = client.post(f"{AUDIT}?as=NGINX!", json=events("a"))
+    assert (answer.status_code, answer.json()["kind"]) == (400, "Status")
+    assert shard.size == 0
+
+
 def test_a_log_that_is_not_there_is_said_in_the_words_of_the_protocol(
     client: httpx.Client, shard: FailingShard
 ) -> None:

@@ -111,7 +111,8 @@ class Elastic:
             records, actions = _cut(body, index)
         about = {name: value for name, value in about.items() if value}
         group = Records(posting.source(self.name), records, about)
-        return Taken([group], reply=actions)
+        names = sum([len(action.name) + len(action.id) for action in actions])
+        return Taken([group], reply=actions, reply_bytes=names + _ENTRY_COST * len(actions))
 
     def accepted(
         self, posting: Posting, taken: Taken, acknowledgement: Acknowledgement | None

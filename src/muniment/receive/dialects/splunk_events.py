@@ -17,7 +17,7 @@ RECORD_COST = 60
 _SPACE = b" \t\r\n"
 _GROW_EVERY = 1_000
 _FOLLOWING = re.compile(r".*trailing characters \(byte ([0-9]{1,12})\)")
-_HALF = re.compile(rb"(\\[^u])|\\u[dD][89a-fA-F]", re.DOTALL)
+_HALF = re.compile(rb"((?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F]))++)|\\u[dD][89a-fA-F]", re.DOTALL)
 
 
 class HecError(InputError):

@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
 from muniment.access import Caller, Guard, Scope
 from muniment.access.guard import Call as GuardCall
@@ -27,7 +27,8 @@ from muniment.receive.grpc.keeping import Keeper, Tally
 from muniment.receive.grpc.otlp import OtlpLogs
 from muniment.receive.grpc.session import GrpcSession, Head
 from muniment.receive.port import Count
-from muniment.receive.stream import Connection, StreamServer
+from muniment.receive.sockets import is_local
+from muniment.receive.stream import SWEEP_SECONDS, Connection, StreamServer
 from muniment.receive.target import Target
 
 NAME = "grpc"
@@ -77,6 +78,7 @@ class GrpcServer:
         self._services = {service.path: service for service in services}
         self._sessions: set[GrpcSession] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
         self._server = StreamServer(
             listener,
             name,
@@ -126,6 +128,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Begins to accept."""
         await self._server.start()
+        self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
         """Makes no new calls, answers those under way, and takes what streams have sent."""
@@ -148,6 +151,8 @@ class GrpcServer:
             await asyncio.sleep(0)
         await self._server.stop()
         self._workers.shutdown(wait=False)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
 
     def admit(
         self, head: Head, connection: Connection, consumed: Callable[[int], None]
@@ -192,19 +197,19 @@ class GrpcServer:
         token = head.get(b"authorization")
         if token is None and connection.sender:
             return Caller(connection.sender, frozenset({Scope.WRITE}))
-        forwarded = not _is_local(connection.peer) or any(name in head for name in _FORWARDED)
+        host = connection.peer.rpartition(":")[0].strip("[]")
+        forwarded = not is_local(host) or any(name in head for name in _FORWARDED)
         authorization = token.decode("latin-1") if token is not None else None
         return self._guard.admit(GuardCall("POST", "localhost", authorization, forwarded=forwarded))
+
+    async def _sweep(self) -> None:
+        """Looks after connections on which nothing comes: a message can be begun and left."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for session in list(self._sessions):
+                session.look()
 
     def _session(self, connection: Connection) -> GrpcSession:
         session = GrpcSession(self, connection)
         self._sessions.add(session)
         return session
-
-
-def _is_local(peer: str) -> bool:
-    """Whether a peer (`ip:port`) is on this machine."""
-    try:
-        return ip_address(peer.rpartition(":")[0].strip("[]")).is_loopback
-    except ValueError:
-        return False

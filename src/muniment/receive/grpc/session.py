@@ -131,7 +131,7 @@ class GrpcSession:
                 self._connection.close()
                 return
             self._flush()
-            self._look()
+            self.look()
 
     def end(self) -> None:
         """The connection is gone: what arrived whole is still taken."""
@@ -275,7 +275,7 @@ class GrpcSession:
         if data:
             self._connection.write(data)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Ends what takes too long, and a connection that keeps the server busy with nothing."""
         if max(self._idle_frames, self._resets) > MAX_IDLE_FRAMES:
             self._host.floods += 1

@@ -1,5 +1,6 @@
 // How an OCSF event becomes a line of the list and a tree of fields.
 
+const API_ACTIVITY = 6003;
 const STATUS_NAMES = { 1: "ok", 2: "fail" };
 
 /** "2xx" … "5xx" for an HTTP status, "ok"/"bad" for an OCSF status_id, else "none". */
@@ -21,9 +22,9 @@ export function summary(row) {
   const request = row.http_request ?? {};
   return {
     status: statusText(row),
-    method: request.http_method ?? "",
+    method: request.http_method ?? (request.url && row.api?.operation) ?? "",
     ...target(row, request.url ?? {}),
-    client: endpoint(row.src_endpoint) || row.actor?.user?.name || "",
+    client: client(row),
     backend: backend(row),
     duration: typeof row.duration === "number" ? row.duration : null,
     unread: row.class_uid === 0 && Boolean(row.parse_error),
@@ -51,6 +52,12 @@ function target(row, url) {
   const on = (row.resources ?? []).map((one) => one.name ?? one.uid).filter(Boolean).join(", ");
   const change = action && [action, on].filter(Boolean).join(" ");
   return { host: "", path: change || row.message || row.raw_data || "" };
+}
+
+/** Who did it, where that is known: an audit is read by names. Else where the request came from. */
+function client(row) {
+  const name = row.actor?.user?.name ?? "";
+  return (row.class_uid === API_ACTIVITY && name) || endpoint(row.src_endpoint) || name;
 }
 
 function endpoint(end) {

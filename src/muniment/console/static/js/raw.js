@@ -4,6 +4,11 @@ import { copyButton, data, download, el, icon } from "./dom.js";
 import { grouped, hex, textOfBytes } from "./text.js";
 
 const NEWLINE = 0x0a;
+const BRACE = 0x7b;
+
+// Protocols whose entries are binary unless they begin with a brace. What the index shows of those,
+// and the search finds, is JSON that it made of them.
+const BINARY = new Set(["envoy", "forward", "loki", "otlp"]);
 
 /** Split an entry at its first newline: `{header, raw}`, both without that newline. */
 export function splitEntry(bytes) {
@@ -16,6 +21,7 @@ export function splitEntry(bytes) {
 export function rawView(bytes, name, indexed) {
   const { header, raw } = splitEntry(bytes);
   const text = textOfBytes(raw);
+  const isBinary = BINARY.has(protocolOf(header)) && raw[0] !== BRACE;
   const shown = el("pre", { class: "bytes", tabindex: "0", "aria-label": "Raw bytes" });
   const form = { hex: false };
   const draw = () => shown.replaceChildren(form.hex ? hexDump(raw) : data(text));
@@ -44,9 +50,29 @@ export function rawView(bytes, name, indexed) {
         "aria-label": "Download the entry", onclick: () => download(name, bytes),
       }, icon("download"))),
     shown,
-    differs(indexed, text) && el("p", { class: "notice bad", role: "alert" },
+    isBinary && differs(indexed, text) && readable(indexed),
+    !isBinary && differs(indexed, text) && el("p", { class: "notice bad", role: "alert" },
       "The index shows other raw bytes for this entry than the log holds. Trust the bytes above, "
       + "and rebuild the index."));
+}
+
+/** The protocol that the receipt header names: `otlp` of `"as":"otlp/nginx"`; else "". */
+function protocolOf(header) {
+  try {
+    return String(JSON.parse(textOfBytes(header)).as ?? "").split("/")[0];
+  } catch {
+    return "";
+  }
+}
+
+// As it is, not set out anew: its numbers can have more digits than a number here.
+function readable(text) {
+  return [
+    el("div", { class: "caption" }, el("h4", {}, "The same, readable"),
+      el("span", { class: "dim" }, "as the index read it"), el("span", { class: "spring" }),
+      copyButton("Copy readable form", () => text)),
+    el("pre", { class: "bytes", tabindex: "0", "aria-label": "Readable form" }, data(text)),
+  ];
 }
 
 // The case of the digits in \xNN is no difference.

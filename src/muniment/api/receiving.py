@@ -11,12 +11,12 @@ from starlette.types import Receive, Scope
 from muniment.api.problems import ClientGone, LengthRequired
 from muniment.budget import Hold
 from muniment.errors import InputError, TooLarge
+from muniment.receive.dialect import header_value
 
 
 def header(scope: Scope, name: bytes) -> str | None:
     """Returns a header's value (Latin-1), several joined by `, `; None where it is not there."""
-    values = [value for key, value in scope["headers"] if key == name]
-    return b", ".join(values).decode("latin-1") if values else None
+    return header_value(scope["headers"], name)
 
 
 def declared_length(scope: Scope) -> int | None:

@@ -8,7 +8,7 @@ dialect's words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -19,6 +19,12 @@ from muniment.receive.coding import Coding, Grow
 from muniment.receive.groups import Records
 
 MAX_PARAMETERS = 32
+
+
+def header_value(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """Returns a header's value (Latin-1), several joined by `, `; None where it is not there."""
+    values = [value for key, value in headers if key == name]
+    return b", ".join(values).decode("latin-1") if values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,7 @@ class Posting:
 
     def header(self, name: bytes) -> str | None:
         """Returns a header's value (Latin-1), several joined by `, `; None where there is none."""
-        values = [value for key, value in self.headers if key == name]
-        return b", ".join(values).decode("latin-1") if values else None
+        return header_value(self.headers, name)
 
     @property
     def media(self) -> str:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 
-from muniment.log import Acknowledgement
+from muniment.errors import TryLater
+from muniment.log import Acknowledgement, Batch
+
+RETRY_SECONDS = 2.0
+"""The longest pause before a log that takes nothing now is asked again."""
+
+Submit = Callable[[Batch], Future[Acknowledgement]]
 
 
 async def durable(future: Future[Acknowledgement]) -> Acknowledgement:
@@ -32,3 +39,18 @@ async def durable(future: Future[Acknowledgement]) -> Acknowledgement:
 
     future.add_done_callback(done)
     return await waiter
+
+
+async def until_durable(
+    submit: Submit, batch: Batch, refused: Callable[[TryLater], None]
+) -> Acknowledgement:
+    """Returns the acknowledgement, however often the log has to be asked.
+
+    `refused` is told each time that the log takes nothing now. Raises what it refuses for good.
+    """
+    while True:
+        try:
+            return await durable(submit(batch))
+        except TryLater as error:
+            refused(error)
+            await asyncio.sleep(min(error.retry_after, RETRY_SECONDS))

@@ -13,7 +13,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
@@ -22,7 +21,7 @@ from muniment.clock import Clock, rfc3339
 from muniment.errors import MunimentError, TryLater
 from muniment.kernel import MAX_ENTRY_BYTES, Chunk
 from muniment.log import Acknowledgement, Batch
-from muniment.receive.durable import durable
+from muniment.receive.durable import Submit, until_durable
 from muniment.receive.groups import bounded_header, pack_records
 from muniment.receive.header import Origin
 from muniment.receive.port import Count
@@ -37,10 +36,7 @@ MAX_HEADER = 512
 MAX_RECORD = MAX_ENTRY_BYTES - MAX_HEADER
 """A record up to this fits into an entry with any header."""
 
-_RETRY_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
-
-Submit = Callable[[Batch], Future[Acknowledgement]]
 
 
 @dataclass(slots=True)
@@ -213,11 +209,9 @@ class Intake:
             self.entries += batch.count
 
     async def _until_durable(self, batch: Batch) -> Acknowledgement:
-        while True:
-            try:
-                return await durable(self._submit(batch))
-            except TryLater as error:
-                if not self.retries % 100:
-                    _logger.warning("received records wait: %s", error.detail)
-                self.retries += 1
-                await asyncio.sleep(min(error.retry_after, _RETRY_SECONDS))
+        return await until_durable(self._submit, batch, self._refused)
+
+    def _refused(self, error: TryLater) -> None:
+        if not self.retries % 100:
+            _logger.warning("received records wait: %s", error.detail)
+        self.retries += 1

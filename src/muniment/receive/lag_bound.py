@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from muniment.errors import IndexBehind
-from muniment.log import Acknowledgement, Batch
 
 _RETRY_SECONDS = 1
-
-Submit = Callable[[Batch], Future[Acknowledgement]]
 
 
 class LagBound:
@@ -36,12 +32,3 @@ class LagBound:
             raise IndexBehind(
                 f"the index of {log} is {lag:,} entries behind", retry_after=_RETRY_SECONDS
             )
-
-    def bounded(self, log: str, submit: Submit) -> Submit:
-        """Returns `submit` with the check before it."""
-
-        def checked(batch: Batch) -> Future[Acknowledgement]:
-            self.check(log)
-            return submit(batch)
-
-        return checked

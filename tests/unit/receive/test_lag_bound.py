@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
 
 from muniment import kernel
 from muniment.errors import IndexBehind
-from muniment.log import Acknowledgement, Batch
+from muniment.log import Acknowledgement, Batch, Health
+from muniment.log.writer import Done
 from muniment.receive.lag_bound import LagBound
+from muniment.receive.target import Target
 
 
 class Index:
@@ -68,17 +71,33 @@ def test_no_limit_is_no_bound(index: Index) -> None:
     LagBound(index.lag, 0).check("default")
 
 
-def test_a_submit_with_the_bound_passes_nothing_on_while_it_holds(index: Index) -> None:
-    taken: list[Batch] = []
+class Shard:
+    """Takes every batch, and remembers it."""
 
-    def submit(batch: Batch) -> Future[Acknowledgement]:
-        taken.append(batch)
+    health = Health()
+
+    def __init__(self) -> None:
+        self.taken: list[Batch] = []
+
+    def submit(self, batch: Batch) -> Future[Acknowledgement]:
+        self.taken.append(batch)
         return Future()
 
+    def offer(self, batch: Batch, done: Done) -> None:
+        self.taken.append(batch)
+
+    def batch_ids(self) -> Sequence[str]:
+        return []
+
+
+def test_a_target_with_the_bound_passes_nothing_on_while_it_holds(index: Index) -> None:
+    shard = Shard()
+    target = Target("default", {"only": shard}, LagBound(index.lag, 1))
     batch = Batch(kernel.pack_lines(b"x", b"{}\n"))
-    bounded = LagBound(index.lag, 1).bounded("default", submit)
-    bounded(batch)
+    target.submit(batch)
     index.behind = 2
     with pytest.raises(IndexBehind):
-        bounded(batch)
-    assert taken == [batch]
+        target.submit(batch)
+    with pytest.raises(IndexBehind):
+        target.offer(batch, print)
+    assert shard.taken == [batch]

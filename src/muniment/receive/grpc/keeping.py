@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from muniment.clock import Clock, rfc3339
 from muniment.errors import TryLater
 from muniment.log import Batch
-from muniment.receive.durable import durable
+from muniment.receive.durable import durable, until_durable
 from muniment.receive.groups import Records, pack
 from muniment.receive.grpc.call import Call
 from muniment.receive.header import Origin
 from muniment.receive.port import Count
 from muniment.receive.target import Target
 
-_RETRY_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
@@ -68,20 +67,17 @@ class Keeper:
         if batch is None:
             return
         try:
-            while True:
-                try:
-                    await durable(self._target(call.log).submit(batch))
-                    break
-                except TryLater as error:
-                    if not self.tally.retries % 100:
-                        _logger.warning("%s: received records wait: %s", via, error.detail)
-                    self.tally.retries += 1
-                    await asyncio.sleep(min(error.retry_after, _RETRY_SECONDS))
+            await until_durable(self._target(call.log).submit, batch, partial(self._refused, via))
         except BaseException:
             self.tally.abandoned += batch.count
             _logger.error("%s: %d received records were given up", via, batch.count)
             raise
         self.tally.entries += batch.count
+
+    def _refused(self, via: str, error: TryLater) -> None:
+        if not self.tally.retries % 100:
+            _logger.warning("%s: received records wait: %s", via, error.detail)
+        self.tally.retries += 1
 
     async def _pack(self, call: Call, via: str, groups: Sequence[Records]) -> Batch | None:
         size = sum(sum(map(len, group.records)) for group in groups)

@@ -1,0 +1,1 @@
+"""Putting an object back to an earlier version: plan, record, apply, look, record."""

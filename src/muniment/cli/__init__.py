@@ -28,6 +28,7 @@ main = LazyGroup(
         "prove": ("muniment.cli.prove:prove", "Write the proof of one entry to a file."),
         "check": ("muniment.cli.check:check", "Check a proof file, offline."),
         "verify": ("muniment.cli.verify:verify", "Recompute a whole log: is it intact?"),
+        "rollback": ("muniment.cli.rollback:rollback", "Put an object back to a version."),
         "index": ("muniment.cli.index:index", "Work on the disposable search index."),
         "tokens": ("muniment.cli.tokens:tokens", "Make, list and revoke access tokens."),
         "doctor": ("muniment.cli.doctor:doctor", "Look for what is wrong with this set-up."),

@@ -131,6 +131,11 @@ export function histogram(log, params, signal) {
   return json(`api/v1/logs/${part(log)}/histogram`, { params, signal });
 }
 
+/** What else the API tells of a log by name: `objects`, `history`, `diff`, `completeness`, … */
+export function ask(log, what, params, signal) {
+  return json(`api/v1/logs/${part(log)}/${what}`, { params, signal });
+}
+
 /** A streaming response of server-sent events. */
 export function tail(log, params, lastId, signal) {
   const headers = { accept: "text/event-stream", ...(lastId && { "last-event-id": lastId }) };

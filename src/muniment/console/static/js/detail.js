@@ -1,6 +1,7 @@
 // The panel beside the list: one entry, its proof, its bytes and its fields.
 
 import * as api from "./api.js";
+import { objectLink } from "./changes/state.js";
 import { byId, copyButton, data, el } from "./dom.js";
 import { meaning, statusClass, summary } from "./fields.js";
 import { ProofView } from "./proofview.js";
@@ -119,7 +120,9 @@ function headOf(row) {
   const trouble = row.parse_error && el("p", { class: "notice unsure" },
     row.class_uid === 0 ? "This line could not be parsed; it is kept as it came. "
       : "Part of this line could not be parsed. ", data(row.parse_error));
-  return [title, line, trouble].filter(Boolean);
+  const history = row.source === "change" && row.entity?.uid && el("p", { class: "facts" },
+    el("a", { href: objectLink(row.log, row.entity.uid) }, "What this object was, version by version"));
+  return [title, line, history, trouble].filter(Boolean);
 }
 
 function problemNote(problem) {

@@ -1,0 +1,36 @@
+// What the page of changes shows, as it stands in the address bar.
+
+const DEFAULTS = Object.freeze({
+  log: "", view: "objects", find: "", object: "", a: "", b: "", at: "", window: "30m", since: "24h",
+});
+const VIEWS = new Set(["objects", "explain", "completeness"]);
+
+/** The state that a query string describes; what is malformed is left out. */
+export function readState(query) {
+  const params = new URLSearchParams(query);
+  const state = { ...DEFAULTS };
+  for (const name of Object.keys(DEFAULTS)) state[name] = params.get(name) ?? DEFAULTS[name];
+  if (!VIEWS.has(state.view)) state.view = DEFAULTS.view;
+  return state;
+}
+
+/** The query string of a state, shortest form. */
+export function writeState(state) {
+  const params = new URLSearchParams();
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    if (state[name] && state[name] !== usual) params.set(name, state[name]);
+  }
+  const text = params.toString();
+  return text ? `?${text}` : location.pathname;
+}
+
+/** Where an entry is shown with its proof. */
+export function entryLink(log, { shard, index }) {
+  const params = new URLSearchParams({ log, range: "all", q: `shard:${shard} index:${index}`, entry: `${shard}:${index}` });
+  return `./?${params}`;
+}
+
+/** Where an object is shown. */
+export function objectLink(log, object) {
+  return `changes.html?${new URLSearchParams({ log, object })}`;
+}

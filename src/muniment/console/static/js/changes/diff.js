@@ -42,7 +42,9 @@ export function sideBySide(text) {
   const rows = pairs(text).map(({ kind, left, right }) => el("tr", { class: kind },
     kind === "hunk" ? el("td", { colspan: 4 }, data(left.text))
       : [...half(left, "was"), ...half(right, "is")]));
-  return el("div", { class: "side-by-side" }, el("table", {}, el("tbody", {}, rows)));
+  const columns = ["line-number", "", "line-number", ""].map((name) => el("col", { class: name }));
+  return el("div", { class: "side-by-side" },
+    el("table", {}, el("colgroup", {}, columns), el("tbody", {}, rows)));
 }
 
 function half(line, style) {

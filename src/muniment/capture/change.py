@@ -12,7 +12,8 @@
 - `fields` are the differences by JSON pointer (RFC 6901); `before` or `after` is left out where
   there was, or is, no such member. Of text members (files) they say no more than that they differ:
   the versions have the texts.
-- `redacted`, `names`, `by`, `where` as in `Snapshot`, where they are not empty.
+- `redacted`, `names`, `by`, `where` as in `Snapshot`, where they are not empty; a `delete` has no
+  `by`.
 
 The entry's source (`as`) is `change`.
 """
@@ -57,7 +58,10 @@ def change(
         event["fields"] = list(differences(before.state, after.state))
     shown = after or before
     assert shown is not None
-    event |= {key: value for key, value in _facts(shown).items() if value}
+    facts = _facts(shown)
+    if after is None:
+        del facts["by"]  # it says who edited it last, not who deleted it
+    event |= {key: value for key, value in facts.items() if value}
     if after is not None:
         event["state"] = after.state
     return event

@@ -40,7 +40,7 @@ def test_an_update_says_what_was_and_what_is() -> None:
 
 
 def test_first_sight_creation_and_deletion_are_told_apart() -> None:
-    one = Snapshot({"weight": 1}, where={"server": "w2"})
+    one = Snapshot({"weight": 1}, where={"server": "w2"}, by={"user": "ann"})
     first = change(NAME, None, one, time=NOW)
     made = change(NAME, None, one, time=NOW, since=BEFORE)
     gone = change(NAME, one, None, time=NOW, since=BEFORE)
@@ -50,6 +50,8 @@ def test_first_sight_creation_and_deletion_are_told_apart() -> None:
     assert "state" not in gone and "version" not in gone
     assert gone["previous"] == one.version
     assert gone["where"] == {"server": "w2"}
+    assert made["by"] == {"user": "ann"}
+    assert "by" not in gone
 
 
 def test_long_texts_are_not_repeated() -> None:

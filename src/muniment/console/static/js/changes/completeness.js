@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { data, el } from "../dom.js";
-import { grouped } from "../text.js";
+import { counted, grouped } from "../text.js";
 import { longTime } from "../times.js";
 import { entryLink } from "./state.js";
 
@@ -15,7 +15,8 @@ export class CompletenessView {
       Object.entries(SINCE).map(([value, says]) => el("option", { value }, says)));
     this.since.addEventListener("change", () => go({ since: this.since.value }));
     this.answer = el("div", { class: "completeness" });
-    this.node = el("div", { class: "completeness-view" }, el("div", { class: "asked" }, this.since), this.answer);
+    const asked = el("div", { class: "asked" }, this.since);
+    this.node = el("div", { class: "completeness-view" }, asked, this.answer);
   }
 
   async show({ log, since }, signal) {
@@ -28,9 +29,12 @@ export class CompletenessView {
 }
 
 function verdict({ gaps: found, instances, streams }) {
-  if (found.length) return el("p", { class: "notice bad" }, `${found.length === 1 ? "A gap is" : `${found.length} gaps are`} on record.`);
+  if (found.length) {
+    return el("p", { class: "notice bad" }, `On record: ${counted(found.length, "gap")}.`);
+  }
   if (!instances.length && !streams.length) {
-    return el("p", { class: "notice" }, "Nothing says how much should have arrived: no agent sends counters or numbered streams.");
+    return el("p", { class: "notice" }, "Nothing says how much should have arrived: "
+      + "no agent sends counters or numbered streams.");
   }
   return el("p", { class: "notice good" }, "Everything that was counted has arrived.");
 }
@@ -39,7 +43,7 @@ function gaps(log, found) {
   return el("ol", { class: "timeline" }, found.map((gap) => el("li", { class: "is-gap" },
     el("time", {}, longTime(Date.parse(gap.from ?? gap.time))),
     el("span", { class: "kind" }, gap.reason ?? "gap"),
-    data(gap.message ?? `${gap.instance} ${gap.name}: ${grouped(gap.missing)} missing`, { class: "words" }),
+    data(gap.message ?? "", { class: "words" }),
     gap.entry ? el("a", { href: entryLink(log, gap.entry) }, "evidence") : el("span"))));
 }
 

@@ -15,24 +15,28 @@ export function diffView({ from, to, fields, text }) {
 
 /** Nodes for an answer of `version`. */
 export function stateView({ number, state }) {
-  if (!state) return [el("h2", {}, `Version ${number}`), el("p", { class: "notice" }, "It did not exist.")];
+  const title = el("h2", {}, `Version ${number}`);
+  if (!state) return [title, el("p", { class: "notice" }, "It did not exist.")];
   const { text, ...rest } = state;
   return [
-    el("h2", {}, `Version ${number}`),
+    title,
     Object.keys(rest).length > 0 && data(JSON.stringify(rest, null, 2), { class: "bytes" }, "pre"),
     typeof text === "string" && data(text, { class: "bytes" }, "pre"),
   ].filter(Boolean);
 }
 
 function memberTable(fields, a, b) {
+  const heads = ["Member", `Version ${a}`, `Version ${b}`].map((name) => el("th", {}, name));
   return el("table", { class: "members" },
-    el("thead", {}, el("tr", {}, ["Member", `Version ${a}`, `Version ${b}`].map((name) => el("th", {}, name)))),
+    el("thead", {}, el("tr", {}, heads)),
     el("tbody", {}, fields.map((field) => el("tr", {},
       el("td", {}, data(field.path)), cell(field, "before", "was"), cell(field, "after", "is")))));
 }
 
 function cell(field, name, style) {
-  if (name in field) return el("td", {}, data(JSON.stringify(field[name], null, 1), { class: style }));
+  if (name in field) {
+    return el("td", {}, data(JSON.stringify(field[name], null, 1), { class: style }));
+  }
   const neither = !("before" in field) && !("after" in field);
   return el("td", { class: "dim" }, neither ? "text, below" : "not there");
 }
@@ -83,7 +87,9 @@ export function pairs(text) {
       added.push({ number: now++, text: line.slice(1), changed: true });
     } else {
       flush();
-      rows.push({ kind: "same", left: { number: old++, text: line.slice(1) }, right: { number: now++, text: line.slice(1) } });
+      const same = line.slice(1);
+      const [left, right] = [{ number: old++, text: same }, { number: now++, text: same }];
+      rows.push({ kind: "same", left, right });
     }
   }
   flush();

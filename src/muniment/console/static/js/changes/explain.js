@@ -5,7 +5,7 @@ import { data, el, svg } from "../dom.js";
 import { fromField, longTime, toField } from "../times.js";
 import { entryLink, objectLink } from "./state.js";
 
-const WINDOWS = { "10m": "10 minutes", "30m": "30 minutes", "2h": "2 hours", "1d": "a day" };
+const WINDOWS = { 300: "5 minutes", 900: "15 minutes", 3600: "an hour", 43200: "12 hours" };
 const WIDTH = 900;
 const HEIGHT = 60;
 
@@ -13,14 +13,17 @@ const HEIGHT = 60;
 export class ExplainView {
   constructor(go) {
     this.at = el("input", { type: "datetime-local", step: "1", "aria-label": "Time" });
-    this.object = el("input", { type: "search", placeholder: "object (optional)", spellcheck: false, "aria-label": "Object" });
+    this.object = el("input", {
+      type: "search", placeholder: "object (optional)", spellcheck: false, "aria-label": "Object",
+    });
     this.window = el("select", { "aria-label": "Window" },
-      Object.entries(WINDOWS).map(([value, says]) => el("option", { value }, `within ${says}`)));
+      Object.entries(WINDOWS).map(([value, says]) => el("option", { value }, `${says} around it`)));
     const form = el("form", { class: "asked" }, this.at, this.object, this.window,
       el("button", { type: "submit", class: "primary" }, "Explain"));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      go({ at: fromField(this.at.value) ?? "", object: this.object.value.trim(), window: this.window.value });
+      const at = fromField(this.at.value) ?? "";
+      go({ at, object: this.object.value.trim(), window: this.window.value });
     });
     this.answer = el("div", { class: "explained" });
     this.node = el("div", { class: "explain-view" }, form, this.answer);
@@ -34,7 +37,7 @@ export class ExplainView {
     this.answer.replaceChildren(el("p", { class: "dim" }, "Looking…"));
     const said = await api.ask(log, "explain", { at: moment, object, window }, signal);
     if (signal.aborted) return;
-    this.answer.replaceChildren(chart(said), rise(said.errors?.rise), timeline(log, said));
+    this.answer.replaceChildren(chart(said), summary(said), timeline(log, said));
   }
 }
 
@@ -47,27 +50,31 @@ function chart({ from, to, errors, timeline: events }) {
   const width = WIDTH / Math.max(buckets.length, 1);
   const bars = buckets.filter((bucket) => bucket.errors > 0).map((bucket) => {
     const height = (bucket.errors / most) * (HEIGHT - 8);
-    return svg("rect", { class: "bar s-5xx", x: x(instant(bucket.start)), y: HEIGHT - height, width: Math.max(width - 1, 1), height });
+    const place = { x: x(bucket.start), y: HEIGHT - height, width: Math.max(width - 1, 1), height };
+    return svg("rect", { class: "bar s-5xx", ...place });
   });
   const marks = events.filter((event) => event.kind !== "effect").map((event) => {
     const at = x(Date.parse(event.time));
     return svg("line", { class: `mark-${event.kind}`, x1: at, x2: at, y1: 0, y2: HEIGHT });
   });
-  return svg("svg", { class: "errors", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": "Errors over time, and changes" }, bars, marks);
+  return svg("svg", {
+    class: "errors", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none",
+    role: "img", "aria-label": "Errors over time, and changes",
+  }, bars, marks);
 }
 
-function instant(value) {
-  return typeof value === "number" ? value : Date.parse(value);
-}
-
-function rise(found) {
-  return el("p", { class: found ? "notice unsure" : "notice" }, found?.text ? data(found.text)
-    : "Errors did not rise in this time.");
+function summary({ errors, summary: sentences }) {
+  return el("ul", { class: `notice ${errors?.rise ? "unsure" : ""}` },
+    sentences.map((sentence) => el("li", {}, data(sentence))));
 }
 
 function timeline(log, { timeline: events }) {
-  if (!events.length) return el("p", { class: "notice" }, "Nothing was changed or done in this time.");
-  return el("ol", { class: "timeline" }, events.map((event) => el("li", { class: `is-${event.kind}` },
+  if (!events.length) {
+    return el("p", { class: "notice" }, "Nothing was changed or done in this time.");
+  }
+  return el("ol", { class: "timeline" }, events.map((event) => el("li", {
+    class: `is-${event.kind}`,
+  },
     el("time", {}, longTime(Date.parse(event.time))), el("span", { class: "kind" }, event.kind),
     el("span", { class: "words" }, data(event.text), event.object
       ? [" ", el("a", { href: objectLink(log, event.object) }, "history")] : null),

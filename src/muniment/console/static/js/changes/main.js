@@ -15,7 +15,9 @@ class Changes {
     this.running = new AbortController();
     const go = (changes) => this.change(changes);
     this.views = {
-      objects: new ObjectsView(go), explain: new ExplainView(go), completeness: new CompletenessView(go),
+      objects: new ObjectsView(go),
+      explain: new ExplainView(go),
+      completeness: new CompletenessView(go),
     };
     for (const button of byId("views").children) {
       button.addEventListener("click", () => this.change({ view: button.dataset.view }));
@@ -28,7 +30,8 @@ class Changes {
       this.apply();
     });
     addEventListener("popstate", () => {
-      this.state = { ...readState(location.search), log: readState(location.search).log || this.state.log };
+      const state = readState(location.search);
+      this.state = { ...state, log: state.log || this.state.log };
       this.apply();
     });
   }

@@ -8,6 +8,7 @@ import { diffView, stateView } from "./diff.js";
 import { versionList } from "./versions.js";
 
 const PAGE = 200;
+const VERSIONS = 50;
 
 /** `go(changes)` goes to another state. */
 export class ObjectsView {
@@ -54,9 +55,10 @@ export class ObjectsView {
   }
 
   #item(one) {
+    const last = `${one.change} ${longTime(Date.parse(one.time))}`;
     const link = el("button", { type: "button", class: "object", "data-object": one.object },
       data(one.object, { class: "object-name" }),
-      el("span", { class: "dim" }, `${counted(one.number, "version")} · ${one.change} ${longTime(Date.parse(one.time))}`));
+      el("span", { class: "dim" }, `${counted(one.number, "version")} · ${last}`));
     link.addEventListener("click", () => this.go({ object: one.object, a: "", b: "" }));
     return el("li", {}, link);
   }
@@ -70,10 +72,11 @@ export class ObjectsView {
   async #object(signal) {
     const { log, object } = this.state;
     if (!object) {
-      this.versions.replaceChildren(el("p", { class: "notice" }, "Pick an object to see what it was, when."));
+      this.versions.replaceChildren(
+        el("p", { class: "notice" }, "Pick an object to see what it was, when."));
       return this.diff.replaceChildren();
     }
-    const history = await api.ask(log, "history", { object, limit: 100 }, signal);
+    const history = await api.ask(log, "history", { object, limit: VERSIONS }, signal);
     if (signal.aborted) return undefined;
     const known = history.versions;
     const b = this.state.b || String(known[0]?.number ?? "");
@@ -84,7 +87,7 @@ export class ObjectsView {
     draw(known);
     const [, blamed] = await Promise.all([
       this.#difference({ log, object, a, b }, signal),
-      api.ask(log, "blame", { object, limit: 100 }, signal),
+      api.ask(log, "blame", { object, limit: VERSIONS }, signal),
     ]);
     if (!signal.aborted) draw(blamed.versions);
     return undefined;

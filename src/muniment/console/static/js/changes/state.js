@@ -1,7 +1,7 @@
 // What the page of changes shows, as it stands in the address bar.
 
 const DEFAULTS = Object.freeze({
-  log: "", view: "objects", find: "", object: "", a: "", b: "", at: "", window: "30m", since: "24h",
+  log: "", view: "objects", find: "", object: "", a: "", b: "", at: "", window: "900", since: "24h",
 });
 const VIEWS = new Set(["objects", "explain", "completeness"]);
 
@@ -26,7 +26,8 @@ export function writeState(state) {
 
 /** Where an entry is shown with its proof. */
 export function entryLink(log, { shard, index }) {
-  const params = new URLSearchParams({ log, range: "all", q: `shard:${shard} index:${index}`, entry: `${shard}:${index}` });
+  const [q, entry] = [`shard:${shard} index:${index}`, `${shard}:${index}`];
+  const params = new URLSearchParams({ log, range: "all", q, entry });
   return `./?${params}`;
 }
 

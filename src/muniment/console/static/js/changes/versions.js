@@ -8,7 +8,7 @@ import { entryLink } from "./state.js";
 export function versionList({ log, object, versions, a, b, pick }) {
   return [
     el("h2", {}, data(object)),
-    el("p", { class: "dim" }, "Compare two versions: pick the older one (A) and the newer one (B)."),
+    el("p", { class: "dim" }, "Pick two to compare: the older one (A) and the newer one (B)."),
     el("ol", { class: "version-list" },
       versions.map((version) => item(log, version, a, b, pick))),
   ];
@@ -16,12 +16,13 @@ export function versionList({ log, object, versions, a, b, pick }) {
 
 function item(log, version, a, b, pick) {
   const number = String(version.number);
+  const change = word(version.change);
   const since = version.since ? ` (after ${longTime(Date.parse(version.since))})` : "";
   return el("li", { class: number === a || number === b ? "picked" : "" },
     el("div", { class: "version-head" },
       picker("A", number === a, () => pick({ a: number })),
-      picker("B", number === b, () => pick({ b: number })),
-      el("b", {}, number), " ", el("span", { class: `change ${word(version.change)}` }, word(version.change)),
+      picker("B", number === b, () => pick({ b: number, a: older(a, version.number) })),
+      el("b", {}, number), " ", el("span", { class: `change ${change}` }, change),
       el("span", { class: "spring" }),
       el("a", { href: entryLink(log, version.entry) }, "evidence")),
     el("p", { class: "dim" }, longTime(Date.parse(version.time)), since),
@@ -29,12 +30,18 @@ function item(log, version, a, b, pick) {
     evidence(log, version));
 }
 
+/** The version that a newer one is compared with: the one picked before, if it is older. */
+function older(a, newer) {
+  return Number(a) < newer ? a : String(Math.max(newer - 1, 1));
+}
+
 function word(change) {
   return ["observe", "create", "update", "delete"].includes(change) ? change : "update";
 }
 
 function picker(name, on, pick) {
-  return el("button", { type: "button", class: "pick", "aria-pressed": String(on), onclick: pick }, name);
+  const props = { type: "button", class: "pick", "aria-pressed": String(on), onclick: pick };
+  return el("button", props, name);
 }
 
 const MOST_FIELDS = 5;
@@ -49,7 +56,9 @@ function fields(found) {
 }
 
 function sides(field) {
-  if (!("before" in field) && !("after" in field)) return el("span", { class: "dim" }, "text differs");
+  if (!("before" in field) && !("after" in field)) {
+    return el("span", { class: "dim" }, "text differs");
+  }
   return [side(field, "before", "was"), " → ", side(field, "after", "is")];
 }
 
@@ -60,12 +69,12 @@ function side(field, name, style) {
 
 function evidence(log, version) {
   if (!version.evidence) return el("p", { class: "dim" }, "Looking for who did it…");
-  if (!version.evidence.length) {
-    return el("p", { class: "dim" }, "No audit entry names it in that time: it was changed on the host, or past the audited ways.");
-  }
-  return el("ul", { class: "evidence" }, version.evidence.map((one) => el("li", { class: one.certain ? "certain" : "" },
-    el("a", { href: entryLink(log, one.entry) }, data(one.who || "somebody")),
-    one.where ? [" from ", data(one.where)] : null,
-    one.how ? [" by ", data(one.how)] : null, ": ", data(one.action ?? ""),
-    one.certain ? null : el("span", { class: "dim" }, " (may fit: ", data(one.why ?? ""), ")"))));
+  if (!version.evidence.length) return el("p", { class: "dim" }, data(version.conclusion));
+  return el("ul", { class: "evidence" }, version.evidence.map((one) => (
+    el("li", { class: one.certain ? "certain" : "" },
+      el("a", { href: entryLink(log, one.entry) }, data(one.who || "somebody")),
+      one.where ? [" from ", data(one.where)] : null,
+      one.how ? [" by ", data(one.how)] : null, ": ", data(one.action ?? ""),
+      one.certain ? null : el("span", { class: "dim" }, " (may fit: ", data(one.why ?? ""), ")"))
+  )));
 }

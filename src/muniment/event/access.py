@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import ocsf, ocsf_columns
 from muniment.event.unmapped import json_object
 
 _NESTED: Mapping[str, object] = {
@@ -87,13 +87,13 @@ def http_events(flat: pl.DataFrame, product: str, log_name: str = "access") -> p
         code = pl.col("status").cast(pl.Int32, strict=False)
         flat = flat.with_columns(pl.when(code.is_between(100, 999)).then(code).alias("code"))
         outcome = [
-            ocsf.http_status_id("status", "code").alias("status_id"),
-            ocsf.http_severity_id("code").alias("severity_id"),
+            ocsf_columns.http_status_id("status", "code").alias("status_id"),
+            ocsf_columns.http_severity_id("code").alias("severity_id"),
             pl.when(pl.col("code").is_not_null()).then("status").alias("status_code"),
         ]
     else:
         outcome = [pl.lit(ocsf.INFORMATIONAL, pl.Int32).alias("severity_id")]
-    activity = ocsf.method_activity("method") if "method" in flat.columns else pl.lit(0)
+    activity = ocsf_columns.method_activity("method") if "method" in flat.columns else pl.lit(0)
     return flat.select(
         pl.lit(ocsf.HTTP_ACTIVITY, pl.Int32).alias("class_uid"),
         activity.cast(pl.Int32).alias("activity_id"),
@@ -140,6 +140,15 @@ def _build(shape: object, have: set[str]) -> pl.Expr | None:
 def _members(shape: Mapping[str, object], have: set[str]) -> list[pl.Expr]:
     built = {name: _build(inner, have) for name, inner in shape.items()}
     return [value.alias(name) for name, value in built.items() if value is not None]
+
+
+def of_product(events: pl.DataFrame, product: str) -> pl.DataFrame:
+    """Events with another metadata.product.name: of a product that logs as its server does."""
+    named = pl.struct(pl.lit(product).alias("name")).alias("product")
+    fields = events.schema["metadata"].fields  # type: ignore[attr-defined]
+    kept = [pl.col("metadata").struct.field(f.name) for f in fields if f.name != "product"]
+    there = pl.col("metadata").is_not_null()
+    return events.with_columns(pl.when(there).then(pl.struct([*kept, named])).alias("metadata"))
 
 
 def with_unmapped(flat: pl.DataFrame, members: Mapping[str, pl.Expr]) -> pl.DataFrame:

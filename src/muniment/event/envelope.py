@@ -6,7 +6,8 @@ parser that is named for it, by the first of these that says one:
 
 1. the path in `as`: `otlp/nginx`;
 2. the hint in the envelope (tag, app, service name), where it is the name of a source;
-3. the shape of the line: with a syslog header, HAProxy, NGINX, CEF, LEEF, a JSON object;
+3. the shape of the line: with a syslog header, HAProxy, NGINX, Traefik, Envoy, Caddy, Kong,
+   BIG-IP, NetScaler, CEF, LEEF, a JSON object;
 4. nothing: then the line is a Base Event with itself as the message, which is no parse error.
 
 What the envelope knows then fills what the line does not tell.
@@ -16,11 +17,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from functools import cache
 
 import polars as pl
 
-from muniment.event import cef, haproxy, leef, nginx
+from muniment.event import caddy, cef, citrix, envoy_log, f5, haproxy, kong, leef, nginx, traefik
 from muniment.event.facts import put_back
 from muniment.event.source import Context, merge, run, sources
 from muniment.event.structured import SOURCE as STRUCTURED
@@ -76,7 +76,6 @@ _NEVER_BY_HINT = frozenset(
         "otlp",
         "loki",
         "forward",
-        "envoy",
         "elastic",
         "splunk",
         "kubernetes",
@@ -85,15 +84,26 @@ _NEVER_BY_HINT = frozenset(
 )
 
 
-@cache
-def _others() -> frozenset[str]:
-    return frozenset(sources()) - _NEVER_BY_HINT
+# Programs by the beginning of what they are called.
+_BEGINNINGS = {
+    "haproxy": "haproxy",
+    "nginx": "nginx",
+    "ngx": "nginx",
+    "traefik": "traefik",
+    "istio-proxy": "envoy",
+    "istio-ingressgateway": "envoy",
+    "ingress-nginx": "ingress-nginx",
+}
+
+
+def _is_other(name: str) -> bool:
+    return name in sources() and name not in _NEVER_BY_HINT
 
 
 def names_source(hint: str) -> bool:
     """Whether a hint decides by which parser a line is read."""
     text = hint[:_LONGEST_NAME].lower()
-    return text.startswith(("haproxy", "nginx", "ngx")) or text in _others()
+    return text.startswith(tuple(_BEGINNINGS)) or _is_other(text)
 
 
 def read(
@@ -139,14 +149,13 @@ def _whose(hints: pl.Series | None, bodies: pl.Series, *, bare: bool) -> pl.Seri
     if hints is None:
         return _by_shape(bodies, bare=bare)
     hint = hints.str.to_lowercase()
-    by_hint = pl.select(
-        pl.when(hint.str.starts_with("haproxy"))
-        .then(pl.lit("haproxy"))
-        .when(hint.str.starts_with("nginx") | hint.str.starts_with("ngx"))
-        .then(pl.lit("nginx"))
-        .when(hint.is_in(list(_others())))
-        .then(hint)
-    ).to_series()
+    others = [name for name in sources() if _is_other(name)]
+    known = pl.select(pl.when(hint.is_in(others)).then(hint)).to_series()
+    begun = [
+        pl.when(pl.lit(hint.str.starts_with(beginning))).then(pl.lit(name))
+        for beginning, name in _BEGINNINGS.items()
+    ]
+    by_hint = pl.select(pl.coalesce(pl.lit(known), *begun)).to_series()
     if by_hint.null_count() == 0:
         return by_hint
     unknown = pl.select(pl.when(by_hint.is_null()).then(bodies)).to_series()
@@ -160,8 +169,20 @@ def _by_shape(lines: pl.Series, *, bare: bool) -> pl.Series:
         .then(pl.lit("syslog"))
         .when(haproxy.looks_like(lines))
         .then(pl.lit("haproxy"))
+        .when(traefik.looks_like(lines))
+        .then(pl.lit("traefik"))
         .when(nginx.looks_like(lines))
         .then(pl.lit("nginx"))
+        .when(envoy_log.looks_like(lines))
+        .then(pl.lit("envoy"))
+        .when(caddy.looks_like(lines))
+        .then(pl.lit("caddy"))
+        .when(kong.looks_like(lines))
+        .then(pl.lit("kong"))
+        .when(f5.looks_like(lines))
+        .then(pl.lit("f5"))
+        .when(citrix.looks_like(lines))
+        .then(pl.lit("citrix"))
         .when(_holds_access_line(lines))
         .then(pl.lit("record"))
         .when(lines.str.starts_with("{") & lines.str.ends_with("}"))

@@ -1,7 +1,8 @@
-"""Envoy's access log service: one entry of a stream, HTTP or TCP, with the stream's identifier.
+"""Envoy: entries of the access log service, and the lines of its logs (`envoy_log`).
 
-An HTTP entry is HTTP Activity, a TCP entry Network Activity. Envoy counts its times from the start
-of the request; `timings` has those that can be told apart. What has no column is in `unmapped`.
+An entry of the service is one of a stream, HTTP or TCP, with the stream's identifier. An HTTP
+entry is HTTP Activity, a TCP entry Network Activity. Envoy counts its times from the start of the
+request; `timings` has those that can be told apart. What has no column is in `unmapped`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import cache
 
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import container, envoy_log, ocsf, syslog_header
 from muniment.event.access import http_events, network_events
 from muniment.event.envoy_fields import HTTP, NODE, NUMBERS, STRUCTS, TCP, Fields, fields_of
 from muniment.event.facts import put_back
@@ -22,6 +23,8 @@ from muniment.event.stamps import rfc3339
 from muniment.event.unpacking import object_of
 
 _PRODUCT = "Envoy"
+_SERVED = r"(?s)^\s*(?:\{\s*\}|\{.*\"(?:identifier|httpLogs|tcpLogs|http_logs|tcp_logs)\"\s*:)"
+_FIELDS = frozenset((b"\x0a", b"\x12", b"\x1a"))
 _UNREADABLE = "neither JSON nor Protobuf of an Envoy access log message with an entry"
 
 
@@ -37,19 +40,39 @@ class Envoy:
 
     def render(self, raws: Sequence[bytes]) -> list[str | None]:
         """Protobuf's JSON of messages; None for what is JSON or cannot be read."""
-        return _renderer().render(raws)
+        # The message's fields are 1 to 3, so no line of text begins like one.
+        chosen = [raw for raw in raws if raw[:1] in _FIELDS]
+        made = iter(_renderer().render(chosen))
+        return [next(made) if raw[:1] in _FIELDS else None for raw in raws]
 
-    def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:  # noqa: ARG002
-        found = [fields_of(object_of(line)) for line in lines.to_list()]
-        kinds: dict[str, list[int]] = {}
-        for row, one in enumerate(found):
-            kinds.setdefault("" if one is None else one.kind, []).append(row)
+    def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:
+        served = lines.str.contains(_SERVED)
         parts = []
-        for kind, rows in kinds.items():
-            chosen = [one for row in rows if (one := found[row]) is not None]
-            made = _EVENTS[kind](chosen) if kind else _broken(rows)
-            parts.append((pl.Series(rows, dtype=pl.UInt32), made))
+        for mask, read in ((served, _of_service), (~served, _of_log)):
+            rows = mask.arg_true()
+            if len(rows):
+                parts.append((rows, read(lines.gather(rows), context.at(rows))))
         return merge(parts, len(lines))
+
+
+def _of_log(lines: pl.Series, context: Context) -> pl.DataFrame:
+    bodies, stamp = container.unwrap(lines)
+    header = syslog_header.strip(bodies, context)
+    events = envoy_log.parse_bodies(header["body"], context)
+    return container.with_time(syslog_header.put_back(events, header, context.zone), stamp)
+
+
+def _of_service(lines: pl.Series, context: Context) -> pl.DataFrame:  # noqa: ARG001
+    found = [fields_of(object_of(line)) for line in lines.to_list()]
+    kinds: dict[str, list[int]] = {}
+    for row, one in enumerate(found):
+        kinds.setdefault("" if one is None else one.kind, []).append(row)
+    parts = []
+    for kind, rows in kinds.items():
+        chosen = [one for row in rows if (one := found[row]) is not None]
+        made = _EVENTS[kind](chosen) if kind else _broken(rows)
+        parts.append((pl.Series(rows, dtype=pl.UInt32), made))
+    return merge(parts, len(lines))
 
 
 def _broken(rows: list[int]) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import orjson
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import ocsf, ocsf_columns
 from muniment.event.objects import as_int
 from muniment.event.request import url
 from muniment.event.source import Context
@@ -193,7 +193,10 @@ def _events(columns: dict[str, list[Any]]) -> pl.DataFrame:
     nested = {name: _build(shape, have) for name, shape in _SHAPE.items()}
     return flat.select(
         pl.when(http).then(ocsf.HTTP_ACTIVITY).cast(pl.Int32).alias("class_uid"),
-        pl.when(http).then(ocsf.method_activity("method")).cast(pl.Int32).alias("activity_id"),
+        pl.when(http)
+        .then(ocsf_columns.method_activity("method"))
+        .cast(pl.Int32)
+        .alias("activity_id"),
         pl.when(good).then("severity_id").alias("severity_id"),
         "status_id",
         pl.col("outcome").alias("status_code"),

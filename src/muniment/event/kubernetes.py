@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import ocsf, ocsf_columns
 from muniment.event.columns import Leftover, column
 from muniment.event.instants import instants
 from muniment.event.objects import Object, decode_object
@@ -206,11 +206,11 @@ def _nested(frame: pl.DataFrame) -> pl.DataFrame:
     audit = pl.col("audit")
     return frame.select(
         pl.lit(ocsf.API_ACTIVITY, pl.Int32).alias("class_uid"),
-        ocsf.lookup("verb", _VERBS, ocsf.OTHER).fill_null(0).alias("activity_id"),
+        ocsf_columns.lookup("verb", _VERBS, ocsf.OTHER).fill_null(0).alias("activity_id"),
         pl.coalesce("staged", "begun").alias("time_dt"),
         (pl.col("staged") - pl.col("begun")).dt.total_milliseconds().alias("duration"),
-        ocsf.http_status_id("code", "code").alias("status_id"),
-        ocsf.http_severity_id("code").alias("severity_id"),
+        ocsf_columns.http_status_id("code", "code").alias("status_id"),
+        ocsf_columns.http_severity_id("code").alias("severity_id"),
         pl.col("code").cast(pl.String).alias("status_code"),
         pl.coalesce("error_message", "error").alias("status_detail"),
         pl.concat_str("verb", "uri", separator=" ", ignore_nulls=True)

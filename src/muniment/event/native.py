@@ -29,7 +29,7 @@ from typing import Any
 
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import ocsf, ocsf_columns
 from muniment.event.columns import Leftover, column
 from muniment.event.instants import instants
 from muniment.event.nulls import nulls
@@ -227,15 +227,15 @@ def nested(frame: pl.DataFrame) -> pl.DataFrame:
         "time_dt",
         "actor",
         "resources",
-        pl.coalesce("status_id", ocsf.http_status_id("code", "code")).alias("status_id"),
+        pl.coalesce("status_id", ocsf_columns.http_status_id("code", "code")).alias("status_id"),
         pl.col("outcome").alias("status_code"),
         "status_detail",
         "comment",
         "duration",
         "src_endpoint",
         pl.coalesce("message", "action").alias("message"),
-        ocsf.lookup("severity", ocsf.SEVERITY_WORDS, None)
-        .fill_null(ocsf.http_severity_id("code"))
+        ocsf_columns.lookup("severity", ocsf.SEVERITY_WORDS, None)
+        .fill_null(ocsf_columns.http_severity_id("code"))
         .alias("severity_id"),
         pl.struct(
             pl.col("action").alias("operation"),

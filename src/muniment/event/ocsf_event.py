@@ -22,6 +22,7 @@ _OURS = {
     "peer",
     "sender",
     "node",
+    "stream",
     "parse_error",
     "raw_data",
 }

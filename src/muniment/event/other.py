@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
-from muniment.event import flat, ocsf
+from muniment.event import flat, ocsf, ocsf_columns
 from muniment.event.columns import Leftover
 from muniment.event.instants import instants, plain_instants
 from muniment.event.nulls import nulls
@@ -72,7 +72,7 @@ def _events(texts: dict[str, pl.Series], times: pl.Series, unmapped: pl.Series) 
     frame = pl.DataFrame(texts)
     return frame.with_columns(pl.col("severity").str.to_lowercase()).select(
         "message",
-        ocsf.lookup("severity", ocsf.SEVERITY_WORDS, None).alias("severity_id"),
+        ocsf_columns.lookup("severity", ocsf.SEVERITY_WORDS, None).alias("severity_id"),
         times.alias("time_dt"),
         pl.struct(pl.col("trace").alias("correlation_uid")).alias("metadata"),
         pl.struct(pl.col("request").alias("uid")).alias("http_request"),

@@ -28,6 +28,7 @@ _KEYS = {
     "peer": "peer",
     "sender": "from",
     "node": "node",
+    "stream": "stream",
 }
 _BAD_HEADER = "the receipt header is not a JSON object on a line of its own"
 
@@ -37,7 +38,8 @@ class Split:
     """Entries taken apart: as many rows in `raw` and `receipts` as there were entries.
 
     `raw` holds the bytes (Arrow binary). `receipts` has the columns received (timestamp, UTC),
-    source, via, peer, sender, node; `seq`, the sender's number of the first record of the batch;
+    source, via, peer, sender, node, stream; `seq`, the sender's number of the first record of the
+    batch;
     `about`, the JSON text of what the sender said of the records (a flat object of strings);
     `part`, which piece of a larger record this is, in words, and `part_number`, from 1; and
     `fault`, which is null unless the header could not be read.

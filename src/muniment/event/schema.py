@@ -8,8 +8,8 @@ instant as a timestamp (datetime profile).
 
 Columns that OCSF does not have:
 - `log`, `shard`, `index`: the address of the entry, which leads to its proof;
-- `received`, `source`, `via`, `peer`, `sender`, `node`: the receipt header (`at`, `as`, `via`,
-  `peer`, `from`, `node`);
+- `received`, `source`, `via`, `peer`, `sender`, `node`, `stream`: the receipt header (`at`, `as`,
+  `via`, `peer`, `from`, `node`, `stream`);
 - `timings`: the phases of a request through the balancer in milliseconds, null for a phase that
   was not reached;
 - `load`: how busy the balancer was when it logged (concurrent connections, queue lengths) and how
@@ -57,6 +57,7 @@ _RECEIPT = {
     "peer": _TEXT,
     "sender": _TEXT,
     "node": _TEXT,
+    "stream": _TEXT,
 }
 
 _BASE = {

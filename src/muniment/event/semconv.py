@@ -29,7 +29,7 @@ _TEXTS: Mapping[str, tuple[str, ...]] = {
     "referrer": ("http.request.header.referer", "request_Referer"),
     "request_id": ("http.request.header.x-request-id", "request_X-Request-Id"),
     "user": ("enduser.id", "user.name", "ClientUsername"),
-    "frontend": ("entryPointName",),
+    "frontend": ("RouterName", "entryPointName"),
     "backend": ("ServiceName",),
     "server": ("ServiceAddr",),
     "tls_version": ("tls.protocol.version", "TLSVersion"),
@@ -76,6 +76,10 @@ def http_facts(rows: Sequence[Object]) -> tuple[pl.DataFrame | None, list[Object
         rest = dict(rows[row])
         for name, keys in _TEXTS.items():
             flat[name].append(_take(rest, keys, as_text))
+        router = flat["frontend"][-1]
+        if router is not None and " -> " in router:  # a chain of routers: the last one decided
+            rest["RouterName"] = router
+            flat["frontend"][-1] = router.rpartition(" -> ")[2]
         for name, keys in _NUMBERS.items():
             flat[name].append(_take(rest, keys, _small if name in _SMALL else as_int))
         target = _target(rest)

@@ -24,7 +24,13 @@ GROUP = "muniment.sources"
 _BUILT_IN = {
     "haproxy": "muniment.event.haproxy:SOURCE",
     "nginx": "muniment.event.nginx:SOURCE",
-    "ingress-nginx": "muniment.event.nginx:SOURCE",
+    "ingress-nginx": "muniment.event.ingress_nginx:SOURCE",
+    "traefik": "muniment.event.traefik:SOURCE",
+    "caddy": "muniment.event.caddy:SOURCE",
+    "kong": "muniment.event.kong:SOURCE",
+    "dataplaneapi": "muniment.event.dataplane:SOURCE",
+    "f5": "muniment.event.f5:SOURCE",
+    "citrix": "muniment.event.citrix:SOURCE",
     "syslog": "muniment.event.syslog:SOURCE",
     "otlp": "muniment.event.otlp:SOURCE",
     "loki": "muniment.event.loki:SOURCE",
@@ -33,12 +39,19 @@ _BUILT_IN = {
     "elastic": "muniment.event.elastic:SOURCE",
     "splunk": "muniment.event.splunk:SOURCE",
     "kubernetes": "muniment.event.kubernetes:SOURCE",
+    "aws-elb": "muniment.event.aws:SOURCE",
+    "aws-alb": "muniment.event.aws:SOURCE",
+    "aws-nlb": "muniment.event.aws:SOURCE",
+    "aws-clb": "muniment.event.aws:SOURCE",
+    "cloudtrail": "muniment.event.aws.cloudtrail:SOURCE",
     "cloudevents": "muniment.event.cloudevents:SOURCE",
+    "change": "muniment.event.change:SOURCE",
     "cef": "muniment.event.cef:SOURCE",
     "leef": "muniment.event.leef:SOURCE",
     "record": "muniment.event.records:SOURCE",
     "json": "muniment.event.structured:SOURCE",
     "muniment": "muniment.event.structured:SOURCE",
+    "counters": "muniment.event.counters:SOURCE",
     "text": "muniment.event.text:SOURCE",
 }
 
@@ -105,10 +118,29 @@ class Rendering(Protocol):
 
 @cache
 def sources() -> Mapping[str, EntryPoint]:
-    """The known sources by name; nothing is imported before `find` asks for it."""
-    found = {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
-    found.update({point.name: point for point in entry_points(group=GROUP)})
+    """The known sources by name; nothing is imported before `find` asks for it.
+
+    Those that come with Muniment go before others of the same name.
+    """
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    found.update({name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()})
+    found.update({name: EntryPoint(name, "own", GROUP) for name in _own})
     return found
+
+
+_own: dict[str, Source] = {}
+
+
+def use(own: Mapping[str, Source]) -> None:
+    """Makes sources known beside those that are installed; for the start of a process.
+
+    Raises ValueError where one has the name of another.
+    """
+    taken = sorted(set(own) & set(sources()))
+    if taken:
+        raise ValueError(f"there is a source of that name already: {', '.join(taken)}")
+    _own.update(own)
+    sources.cache_clear()
 
 
 @cache
@@ -120,6 +152,9 @@ def _load(point: EntryPoint) -> Source:
 
 def find(name: str) -> Source | None:
     """The source of that name, or None; an import error of an outside source is raised."""
+    own = _own.get(name)
+    if own is not None:
+        return own
     point = sources().get(name)
     return None if point is None else _load(point)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from muniment.event import ocsf, stamps
+from muniment.event import facts, ocsf, stamps
 from muniment.event.source import Context, merge
 from muniment.event.unmapped import joined, json_object
 
@@ -182,7 +182,10 @@ def put_back(events: pl.DataFrame, header: pl.DataFrame, zone: str) -> pl.DataFr
             events["severity_id"].fill_null(severity) if "severity_id" in have else severity
         )
     if header["hostname"].null_count() < header.height:
-        added["device"] = header.select("hostname").to_struct()
+        device = header.select("hostname").to_struct("device")
+        if "device" in have:
+            device = facts.put_back(events.select("device"), device.to_frame())["device"]
+        added["device"] = device
     if header["structured_data"].null_count() < header.height:
         extra = header.select(
             json_object({"structured_data": pl.col("structured_data")})

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import ocsf, ocsf_columns
 from muniment.event.columns import Leftover, column
 from muniment.event.envelope import Opened
 from muniment.event.instants import instants
@@ -72,7 +72,7 @@ class Wrapped:
             columns["message"] = self._text("message")
         if self._has("severity"):
             words = self._text("severity").str.to_lowercase().to_frame("word")
-            found = ocsf.lookup("word", ocsf.SEVERITY_WORDS, None)
+            found = ocsf_columns.lookup("word", ocsf.SEVERITY_WORDS, None)
             columns["severity_id"] = words.select(found).to_series()
         if self._has("resource"):
             columns["resources"] = self._resources()

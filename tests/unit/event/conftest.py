@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from muniment.event import SCHEMA, decode
+from muniment.event.decode import decode
+from muniment.event.schema import SCHEMA
 
 DATA = Path(__file__).parents[2] / "data"
 RECEIVED = "2026-11-20T23:11:00.000001Z"

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muniment.event import SCHEMA, decode, source
+from muniment.event import source
+from muniment.event.decode import decode
+from muniment.event.schema import SCHEMA
 from muniment.event.source import Context
 
 DATA = Path(__file__).parents[2] / "data"

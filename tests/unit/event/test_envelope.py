@@ -7,7 +7,7 @@ import json
 import polars as pl
 import pytest
 
-from muniment.event import decode
+from muniment.event.decode import decode
 from muniment.event.envelope import Envelope, Opened, read
 from muniment.event.facts import put_back
 from muniment.event.source import Context, run

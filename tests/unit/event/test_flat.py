@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import entry
-from muniment.event import decode, decode_packed, flat, structured
+from muniment.event import flat, structured
+from muniment.event.decode import decode, decode_packed
 
 Events = list[dict[str, Any]]
 

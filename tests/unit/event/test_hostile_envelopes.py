@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire import number, wire
 
-from muniment.event import SCHEMA, decode
+from muniment.event.decode import decode
+from muniment.event.schema import SCHEMA
 
 DATA = Path(__file__).parents[2] / "data"
 BINARY = ["otlp", "loki", "forward", "envoy"]

@@ -288,3 +288,74 @@ def test_other_lines_are_flagged_and_kept(events, line) -> None:
     assert row["class_uid"] == 0
     assert row["raw_data"] == line
     assert row["parse_error"]
+
+
+def test_the_name_of_the_host_may_stand_before_the_line(events) -> None:
+    rest = '- ann [20/Nov/2026:23:08:16 +0000] "GET /a?b=c HTTP/1.1" 404 612 "-" "curl/8"'
+    hosts = ("www.example.com", "www.example.com:8443", "10.0.0.5:80", "[2001:db8::5]:80", "_")
+    rows = events("nginx", [f"{host} 192.0.2.7 {rest}" for host in hosts])
+    assert [row["parse_error"] for row in rows] == [None] * 5
+    assert {row["src_endpoint"]["ip"] for row in rows} == {"192.0.2.7"}
+    assert {row["actor"]["user"]["name"] for row in rows} == {"ann"}
+    urls = [row["http_request"]["url"] for row in rows]
+    assert [(url["hostname"], url["port"]) for url in urls] == [
+        ("www.example.com", None),
+        ("www.example.com", 8443),
+        ("10.0.0.5", 80),
+        ("2001:db8::5", 80),
+        (None, None),
+    ]
+    assert {url["query_string"] for url in urls} == {"b=c"}
+    assert {row["http_response"]["code"] for row in rows} == {404}
+
+
+def test_messages_about_a_connection_that_end_without_naming_the_server(events) -> None:
+    head = "2026/11/20 23:08:18 [info] 8#8: *4 "
+    came, datagram, kept, reset, left, mail = events(
+        "nginx",
+        [
+            head + "client 192.0.2.7:53044 connected to 0.0.0.0:25",
+            head + "udp client 192.0.2.7:53044 connected to 0.0.0.0:53",
+            head + "client 192.0.2.7 closed keepalive connection",
+            head + "client 192.0.2.7 closed keepalive connection (104: Connection reset by peer)",
+            head + "open socket #10 left in connection 8",
+            head + 'client login failed: "bad" while in http auth state, client: 192.0.2.7 using '
+            'starttls, server: 0.0.0.0:587, login: "ann"',
+        ],
+    )
+    rows = (came, datagram, kept, reset, left, mail)
+    assert [row["parse_error"] for row in rows] == [None] * 6
+    assert [(row["class_uid"], row["activity_id"]) for row in rows] == [
+        (4001, 1),
+        (4001, 1),
+        (4001, 2),
+        (4001, 2),
+        (6002, 99),
+        (4001, 4),
+    ]
+    assert (came["src_endpoint"]["port"], came["dst_endpoint"]["port"]) == (53044, 25)
+    assert {row["src_endpoint"]["ip"] for row in rows if row is not left} == {"192.0.2.7"}
+    assert mail["load_balancer"]["name"] == "0.0.0.0:587"
+
+
+def test_errors_of_stream_of_kong_and_of_lua(events) -> None:
+    head = "2026/11/20 23:08:18 [error] 8#8: *4 "
+    failed = head + "connect() failed (111: Connection refused) while connecting to upstream, "
+    stream, kong, timer, forged = events(
+        "nginx",
+        [
+            failed + 'client: 192.0.2.7, server: 0.0.0.0:9000, upstream: "10.0.0.2:9000", bytes '
+            "from/to client:0/0, bytes from/to upstream:0/0",
+            failed + 'client: 192.0.2.7, server: kong, request: "GET /a HTTP/1.1", upstream: '
+            '"http://10.0.0.2:80/b", host: "web:8000", request_id: '
+            '"77d7f20e3a4bd23ac72a2d32e0f9a95f"',
+            head + "[kong] init.lua:553 declarative config loaded, context: ngx.timer",
+            failed + 'client: 192.0.2.7, server: s, request: "GET /, context: ngx.timer',
+        ],
+    )
+    assert (stream["class_uid"], stream["load_balancer"]["dst_endpoint"]["port"]) == (4001, 9000)
+    assert kong["http_request"]["uid"] == "77d7f20e3a4bd23ac72a2d32e0f9a95f"
+    assert kong["http_request"]["url"]["hostname"] == "web"
+    assert kong["load_balancer"]["dst_endpoint"]["ip"] == "10.0.0.2"
+    assert (timer["class_uid"], timer["parse_error"]) == (6002, None)
+    assert (forged["class_uid"], forged["src_endpoint"]["ip"]) == (4002, "192.0.2.7")

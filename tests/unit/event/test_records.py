@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.event import decode
+from muniment.event.decode import decode
 
 NGINX = '203.0.113.9 - - [21/Nov/2026:12:00:00 +0000] "GET /x HTTP/1.1" 502 17 "-" "curl/8"'
 RECORD = {"log": NGINX, "stream": "stdout"}

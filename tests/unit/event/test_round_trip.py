@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muniment.event import decode
+from muniment.event.decode import decode
 
 HEADER = b'{"at":"2026-11-20T23:30:00.000001Z","as":"%s"}\n'
 
@@ -245,6 +245,11 @@ def ends_in_free_text(cut: bytes) -> bool:
         ("nginx", "nginx/access_tls.log"),
         ("nginx", "nginx/error.log"),
         ("nginx", "nginx/syslog_access_combined.log"),
+        ("ingress-nginx", "nginx/ingress_nginx.log"),
+        ("traefik", "traefik/traefik_clf.log"),
+        ("traefik", "traefik/traefik_json.log"),
+        ("envoy", "envoy/access_text.log"),
+        ("envoy", "envoy/envoy-http-crawl-non_statics.log"),
     ],
 )
 def test_a_real_line_cut_anywhere_never_gives_a_wrong_field(sample, source, file) -> None:

@@ -92,7 +92,7 @@ def test_structured_data_is_kept(events, sample) -> None:
     ],
 )
 def test_a_stamp_without_year_takes_the_nearest(stamp, received, expected) -> None:
-    from muniment.event import decode
+    from muniment.event.decode import decode
 
     raw = f'{{"at":"{received}","as":"syslog"}}\n<13>{stamp} h app: hello'.encode()
     assert decode([raw], log="l", shard="s", first=0)["time_dt"].to_pylist() == [at(expected)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from muniment.event import ocsf
+from muniment.event import ocsf, ocsf_columns
 from muniment.event.haproxy.common import PRODUCT
 from muniment.event.source import Context
 
@@ -95,7 +95,7 @@ def parse(lines: pl.Series, context: Context) -> pl.DataFrame:  # noqa: ARG001
     return frame.select(
         pl.lit(ocsf.APPLICATION_LIFECYCLE, pl.Int32).alias("class_uid"),
         activity.fill_null(ocsf.OTHER).cast(pl.Int32).alias("activity_id"),
-        ocsf.lookup("level", _LEVELS, None).alias("severity_id"),
+        ocsf_columns.lookup("level", _LEVELS, None).alias("severity_id"),
         pl.col("text").alias("message"),
         pl.struct(pl.coalesce(whole_server, "proxy", pl.lit("haproxy")).alias("name")).alias("app"),
         pl.struct(

@@ -1,4 +1,4 @@
-"""NGINX and ingress-nginx: access logs, JSON access logs, the error log; with or without syslog.
+"""NGINX: access logs, JSON access logs, the stream log, the error log; with or without syslog.
 
 The error log's stamps have no zone: they are in the context's zone, UTC unless set.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import polars as pl
 
-from muniment.event.nginx import access, error, objects
+from muniment.event.nginx import access, error, objects, stream
 from muniment.event.source import Context, Fits, Parse, parse_first
 from muniment.event.syslog_header import put_back, strip
 
-_FORMATS: tuple[tuple[Fits, Parse], ...] = (
+FORMATS: tuple[tuple[Fits, Parse], ...] = (
     (lambda lines: lines.str.contains(access.STARTS), access.parse),
     (lambda lines: lines.str.starts_with("{"), objects.parse),
     (lambda lines: lines.str.contains(error.ERROR), error.parse),
     (lambda lines: lines.str.contains(access.TLS), access.parse_tls),
+    (lambda lines: lines.str.contains(stream.STREAM), stream.parse),
+    (lambda lines: lines.str.contains(access.HOSTED), access.parse_hosted),
 )
 _UNKNOWN = "no NGINX log format that is known fits the line"
 
@@ -27,11 +29,11 @@ def looks_like(bodies: pl.Series) -> pl.Series:
 
 def parse_bodies(bodies: pl.Series, context: Context) -> pl.DataFrame:
     """Events of lines whose syslog header is already off."""
-    return parse_first(_FORMATS, bodies, context, _UNKNOWN)
+    return parse_first(FORMATS, bodies, context, _UNKNOWN)
 
 
 class Nginx:
-    """The source `nginx`, also under the name `ingress-nginx`."""
+    """The source `nginx`."""
 
     def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:
         header = strip(lines, context)

@@ -3,6 +3,9 @@ r"""NGINX's error log.
     2026/11/20 23:08:16 [error] pid#tid: *connection message, client: …, server: …, request: "…",
     upstream: "…", host: "…", referrer: "…"
 
+The stream module ends its own with counts of bytes, Kong with the request's id. A few messages of a
+connection end without any of it (`_OPENED`, `_KEPT`, `_NO_CLIENT`).
+
 NGINX escapes nothing here and cuts a line near 2 KB. A client can write `", host: "` into its
 request, so a field is read only if the whole rest of the line has the shape that NGINX gives it,
 with the request and the host plausible; and client and server only if nothing else in the line
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from muniment.event import ocsf, stamps
+from muniment.event import ocsf, ocsf_columns, stamps
 from muniment.event.access import nested, with_unmapped
 from muniment.event.nginx.access import PRODUCT
 from muniment.event.request import address, host, split_request, url
@@ -23,11 +26,26 @@ ERROR = (
     r"(?s)^(?P<stamp>[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) \[(?P<level>[a-z]+)\] "
     r"(?P<pid>[0-9]+)#[0-9]+: (?:\*(?P<connection>[0-9]+) )?(?P<message>.*)$"
 )
-_CLIENT = r"(?s)^.*?, client: (?P<client>[^ ,]+), server: (?P<server>[^,]*)(?P<rest>,.*)?$"
+_CLIENT = (
+    r"(?s)^.*?, client: (?P<client>[^ ,]+)(?: using starttls)?, server: (?P<server>[^,]*)"
+    r"(?P<rest>,.*)?$"
+)
+# ngx_stream and ngx_mail, when a client comes; ngx_http, when one that was kept alive goes; and the
+# cycle, of what a worker that exits had open; and the Lua module's, outside of requests.
+_OPENED = r"^(?:udp )?client (?P<client>[^ ,]+) connected to (?P<local>[^ ,]+)$"
+_KEPT = r"^client ([^ ,]+) closed keepalive connection(?: \([0-9]+: [^,]*\))?$"
+_NO_CLIENT = (
+    r"(?s)^open socket #[0-9]+ left in connection [0-9]+$"
+    r"|^.*, context: (?:ngx\.timer|[a-z_]{1,32}_by_lua\*)$"
+)
 _REST = (
     r'^, request: "(?P<request>[^"]* HTTP/[0-9]\.[0-9])"(?:, subrequest: "[^"]*")?'
     r'(?:, upstream: "(?P<upstream>[^"]*)")?(?:, host: "(?P<host>[^" ,]*)")?'
-    r'(?:, referrer: ".*")?$'
+    r'(?:, referrer: ".*")?(?:, request_id: "(?P<request_id>[0-9a-f]{32})")?$'
+)
+_BYTES = "[0-9]+/[0-9]+"
+_STREAM = (
+    rf'^, upstream: "([^"]*)", bytes from/to client:{_BYTES}, bytes from/to upstream:{_BYTES}$'
 )
 # NGX_MAX_ERROR_STR is 2048, of which the start of the line takes up to about 60.
 _CUT_FROM = 1950
@@ -48,7 +66,7 @@ def parse(lines: pl.Series, context: Context) -> pl.DataFrame:
     frame = lines.str.extract_groups(ERROR).struct.unnest()
     flat = _fields(frame).with_columns(
         stamps.local(pl.col("stamp"), "%Y/%m/%d %H:%M:%S", context.zone).alias("time_dt"),
-        ocsf.lookup("level", ocsf.SEVERITY_WORDS, None).alias("severity_id"),
+        ocsf_columns.lookup("level", ocsf.SEVERITY_WORDS, None).alias("severity_id"),
     )
     flat = flat.with_columns(_class().alias("class_uid")).with_columns(
         pl.when(pl.col("class_uid").is_null()).then(pl.lit(_UNSURE)).alias("parse_error")
@@ -60,7 +78,7 @@ def parse(lines: pl.Series, context: Context) -> pl.DataFrame:
     return flat.select(
         "class_uid",
         pl.when(kind == ocsf.HTTP_ACTIVITY)
-        .then(ocsf.method_activity("method"))
+        .then(ocsf_columns.method_activity("method"))
         .when(kind == ocsf.NETWORK_ACTIVITY)
         .then(_network_activity())
         .when(own)
@@ -83,7 +101,9 @@ def _class() -> pl.Expr:
         .then(ocsf.HTTP_ACTIVITY)
         .when(pl.col("client").is_not_null() & ~cut_in_rest.fill_null(False))
         .then(ocsf.NETWORK_ACTIVITY)
-        .when(~about_connection)
+        .when(pl.col("opened") | pl.col("kept"))
+        .then(ocsf.NETWORK_ACTIVITY)
+        .when(~about_connection | message.str.contains(_NO_CLIENT))
         .then(ocsf.APPLICATION_LIFECYCLE)
         .cast(pl.Int32)
     )
@@ -91,7 +111,14 @@ def _class() -> pl.Expr:
 
 def _network_activity() -> pl.Expr:
     closed = pl.col("message").str.contains("client closed", literal=True)
-    return pl.when(closed).then(ocsf.CLOSE).otherwise(ocsf.FAIL).cast(pl.Int32)
+    return (
+        pl.when(pl.col("opened"))
+        .then(ocsf.OPEN)
+        .when(closed | pl.col("kept"))
+        .then(ocsf.CLOSE)
+        .otherwise(ocsf.FAIL)
+        .cast(pl.Int32)
+    )
 
 
 def _own_activity() -> pl.Expr:
@@ -120,9 +147,20 @@ def _fields(frame: pl.DataFrame) -> pl.DataFrame:
         where["hostname"].fill_null(name["host_name"]).fill_null(name["host_ip"]),
         where["port"].fill_null(name["host_port"]),
     )
-    client = told["client"]
-    flat = frame.with_columns(*line, *where, client, told["server"], told["rest"])
-    upstream = rest["upstream"].str.extract(r"^[a-z]+://((?:unix:[^:]*)|[^/]*)")
+    opened = message.str.extract_groups(_OPENED).struct.unnest()
+    kept = message.str.extract(_KEPT)
+    client, port, _ = address(opened["client"], "client")
+    client = told["client"].fill_null(client).fill_null(kept)
+    flat = frame.with_columns(*line, *where, client.alias("client"), told["server"], told["rest"])
+    flat = flat.with_columns(
+        rest["request_id"],
+        opened["client"].is_not_null().alias("opened"),
+        kept.is_not_null().alias("kept"),
+        port,
+        *address(opened["local"], "local"),
+    )
+    tried = rest["upstream"].str.extract(r"^[a-z]+://((?:unix:[^:]*)|[^/]*)")
+    upstream = tried.fill_null(told["rest"].str.extract(_STREAM))
     return flat.with_columns(
         pl.when(client != "unix:").then(pl.col("client")).alias("client_ip"),
         pl.when(client == "unix:").then(pl.col("client")).alias("client_name"),

@@ -14,6 +14,7 @@
   the versions have the texts.
 - `redacted`, `names`, `by`, `where` as in `Snapshot`, where they are not empty; a `delete` has no
   `by`.
+- `note` is the agent's signature, see `attestation`.
 
 The entry's source (`as`) is `change`.
 """

@@ -28,18 +28,37 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """What an object was between two looks, where the system told of it when it happened.
+
+    `snapshot` is None where the object was deleted; `time` (RFC 3339) is when it was told.
+    """
+
+    name: str
+    snapshot: Snapshot | None
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One look at one part of an instance: everything of a scope, or why it could not be seen.
 
     `scope` names the part (`servers`, `certificates`, `files`); the objects of a scope are compared
     with those of its last good look, so `objects` (by whole object name) must be complete. With an
-    `error`, nothing is compared: what cannot be seen was not deleted.
+    `error`, nothing is compared: what cannot be seen was not deleted. `counted` is the time as
+    of which the counters hold (RFC 3339) where that is not the time of looking.
+
+    `passed` is what was told of since the look before, in its order: each is a change of its own
+    against what was known until then, and `objects` is what they lead to. Empty for systems that
+    have to be asked.
     """
 
     scope: str
     objects: Mapping[str, Snapshot] = field(default_factory=dict)
     counters: Sequence[Counter] = ()
     error: str = ""
+    counted: str = ""
+    passed: Sequence[Passed] = ()
 
 
 class Watcher(Protocol):

@@ -18,8 +18,13 @@ Redact = Callable[[str], str]
 """From a secret to the text that stands for it."""
 
 _SECRET = re.compile(
-    r"(?i)(?:^|[_.-])(?:password|passwd|secret|token|api[_-]?key|private[_-]?key|credentials?|"
-    r"client[_-]?secret|access[_-]?key|authorization|shared[_-]?key)s?$"
+    r"(?i)(?:^|[_./-]|(?-i:(?<=[a-z0-9])(?=[A-Z])))(?:password|passwd|secret|token|api[_-]?key|"
+    r"private[_-]?key|credentials?|client[_-]?secret|access[_-]?key|authorization|shared[_-]?key|"
+    r"secret[_-]?key|session[_-]?key|session[_-]?ticket[_-]?key|authorization[_-]?key|json[_-]?key)s?$"
+)
+_HEADER = re.compile(
+    r"(?i)(?:set-)?cookie|x-auth|x-origin-verify"
+    r"|.*(?:authorization|auth-?(?:token|key)|passw|signature|credential|jwt|session-?id).*"
 )
 
 
@@ -36,6 +41,11 @@ def redactor(key: bytes) -> Redact:
 def names_secret(member: str) -> bool:
     """Whether a member of this name holds a secret, as far as a name can tell."""
     return _SECRET.search(member) is not None
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether the value of a header of this name is to be replaced."""
+    return names_secret(name) or _HEADER.fullmatch(name) is not None
 
 
 def without_secrets(

@@ -60,7 +60,8 @@ class Snapshot:
     ages, timestamps of looking. Secrets are not in it: `redacted` has the JSON pointers (RFC 6901)
     of members whose value was replaced (see `redaction`). A file's content is in the member `text`.
     `names` are other names under which other logs know it: an ARN, `ingresses/default/web`, a path.
-    `by` is who changed it last where the system itself says so: any of user, tool, time, request.
+    `by` is who changed it last where the system itself says so: any of user, tool, time, request,
+    and `revision`, the system's own number of this state (a resourceVersion).
     `where` has the frontend, backend or server that it belongs to, under these names.
     """
 

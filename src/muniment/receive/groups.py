@@ -22,13 +22,16 @@ _PART_ROOM = 200
 class Records:
     """Records in the order in which they came, of one source and with one `about`.
 
-    `seq` is the sender's number of the first one where it numbers them without gaps.
+    `seq` is the sender's number of the first one where it numbers them without gaps; `stream` is
+    where it counts, `prev` the head of the stream's chain before them, where there is such a chain.
     """
 
     source: str
     records: Sequence[bytes]
     about: Mapping[str, str] = field(default_factory=dict)
     seq: int | None = None
+    stream: str = ""
+    prev: str = ""
 
 
 def pack(groups: Sequence[Records], at: str, node: str, origin: Origin) -> list[Chunk]:
@@ -38,7 +41,14 @@ def pack(groups: Sequence[Records], at: str, node: str, origin: Origin) -> list[
     """
     chunks: list[Chunk] = []
     for group in groups:
-        own = replace(origin, source=group.source, seq=group.seq, about=tuple(group.about.items()))
+        own = replace(
+            origin,
+            source=group.source,
+            seq=group.seq,
+            about=tuple(group.about.items()),
+            stream=group.stream,
+            prev=group.prev,
+        )
         chunks += pack_records(group.records, at, node, own)
     return chunks
 

@@ -19,6 +19,8 @@ class Origin:
     of the envelope and that of the line in it), `peer` an `ip:port`, `sender` who was
     authenticated, `seq` the sender's number of the first record, `id` the batch's idempotency id,
     `about` what the sender said of the records beside their bytes, as pairs in a fixed order.
+    `stream` is where `seq` counts and `prev` the head of its chain before these records, where
+    the sender chains them.
     """
 
     via: str
@@ -28,6 +30,8 @@ class Origin:
     seq: int | None = None
     id: str = ""
     about: tuple[tuple[str, str], ...] = ()
+    stream: str = ""
+    prev: str = ""
 
     @property
     def batch_id(self) -> str | None:
@@ -65,8 +69,12 @@ def after_time(node: str, origin: Origin, part: Mapping[str, object] | None = No
     if origin.sender:
         fields["from"] = origin.sender
     fields["as"] = origin.source
+    if origin.stream:
+        fields["stream"] = origin.stream
     if origin.seq is not None:
         fields["seq"] = origin.seq
+    if origin.prev:
+        fields["prev"] = origin.prev
     if origin.id:
         fields["id"] = origin.id
     if origin.about:

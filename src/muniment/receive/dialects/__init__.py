@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from muniment.receive.dialect import Dialect
-from muniment.receive.dialects import cloudevents, elastic, kubernetes, loki, otlp, splunk
+from muniment.receive.dialects import capture, cloudevents, elastic, kubernetes, loki, otlp, splunk
 
 DIALECTS: Sequence[Dialect] = (
     otlp.DIALECT,
@@ -14,4 +14,5 @@ DIALECTS: Sequence[Dialect] = (
     kubernetes.DIALECT,
     cloudevents.DIALECT,
     elastic.DIALECT,
+    capture.DIALECT,
 )

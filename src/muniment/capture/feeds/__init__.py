@@ -1,0 +1,1 @@
+"""What grows and is followed: files, the journal, buckets."""

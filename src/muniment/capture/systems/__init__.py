@@ -1,0 +1,1 @@
+"""What is looked at: one module a system, and what their configurations have in common."""

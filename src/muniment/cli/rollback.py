@@ -23,10 +23,10 @@ from muniment.cli.options import json_option, log_option, server_options
 from muniment.cli.patience import patiently
 from muniment.cli.terminal import note, one_line, printable, quantity
 from muniment.clock import SystemClock
-from muniment.errors import InputError
 
 if TYPE_CHECKING:
     from muniment.capture.settings import AgentSettings
+    from muniment.log.note import Verifier
     from muniment.rollback.act import Rollback
     from muniment.rollback.plan import Plan, Wanted
     from muniment.rollback.port import Applier
@@ -38,12 +38,19 @@ _File = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("object_", metavar="OBJECT", required=False)
 @click.option("--to", "version", help="The version: a number, `previous`, a digest, a time.")
-@click.option("--config", type=_File, default=CONFIG, show_default=True, help="The agent's.")
+@click.option(
+    "--config",
+    envvar="MUNIMENT_CAPTURE",
+    type=_File,
+    default=CONFIG,
+    show_default=True,
+    help="The agent's configuration; also MUNIMENT_CAPTURE.",
+)
 @click.option("--plan", "plan_to", type=_File, help="Write the plan to a file and do nothing.")
 @click.option("--apply", "plan_from", type=_File, help="Carry out a plan that was written.")
 @click.option("--yes", is_flag=True, help="Do not ask before the plan is carried out.")
 @click.option("--reason", default="", help="Why, for the record.")
-@click.option("--any-agent", is_flag=True, help="Take versions that another agent captured.")
+@click.option("--any-agent", is_flag=True, help="Take versions that this agent's key did not sign.")
 @json_option("Print the plan, or what was done, as JSON.")
 @log_option
 @server_options
@@ -73,9 +80,10 @@ def rollback(
 
     settings = load(config)
     saved = None if plan_from is None else _read_plan(plan_from)
+    key = None if any_agent else _key(settings)
     name, asked = _asked(object_, version, saved)
     with Server(url, token, ca) as server:
-        wanted = _wanted(server, log, name, asked, None if any_agent else settings.name)
+        wanted = _wanted(server, log, name, asked, key)
         with closing(_applier(name, settings)) as applier:
             act = Rollback(applier, partial(_record, server, log), SystemClock(), _who())
             plan = saved or act.plan(name, wanted)
@@ -119,20 +127,28 @@ def _asked(object_: str | None, version: str | None, saved: Plan | None) -> tupl
     return ObjectName.parse(object_), version
 
 
-def _wanted(server: Server, log: str, name: ObjectName, version: str, agent: str | None) -> Wanted:
-    """Returns the version to go back to, as the log has it."""
+def _wanted(
+    server: Server, log: str, name: ObjectName, version: str, key: Verifier | None
+) -> Wanted:
+    """Returns the version to go back to: that of the log, if the agent's `key` vouches for it.
+
+    Neither the stream nor the sender that the log names is trusted: who may write can claim the
+    one, and agents may share a token. The server is not trusted either.
+    """
     from muniment.rollback.plan import Wanted
+    from muniment.rollback.vouched import check_version
 
     path = f"/api/v1/logs/{quote(log)}/version"
     found = patiently(partial(server.get_json, path, {"object": str(name), "v": version}))
-    stream = str(found.get("stream") or "")
-    if agent is not None and not stream.startswith(f"{agent}/"):
-        raise InputError(
-            f"version {found['number']} of {name} came by {stream or found.get('via')!r}, "
-            f"not from the agent {agent!r}",
-            advice="anybody who may write could have made it up; --any-agent takes it all the same",
-        )
+    if key is not None:
+        check_version(found, str(name), key)
     return Wanted(int(found["number"]), str(found.get("version") or ""), found.get("state"))
+
+
+def _key(settings: AgentSettings) -> Verifier:
+    from muniment.capture.keys import verifier
+
+    return verifier(settings.state, settings.name)
 
 
 def _applier(name: ObjectName, settings: AgentSettings) -> Applier:

@@ -14,7 +14,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from muniment import __version__
-from muniment.api import access, docs, health, read, schemas, search, tail, tiles
+from muniment.api import (
+    access,
+    completeness,
+    docs,
+    explain,
+    health,
+    history,
+    read,
+    schemas,
+    search,
+    tail,
+    tiles,
+)
 from muniment.api.context import Context
 from muniment.api.gate import Gate
 from muniment.api.metrics import registry
@@ -94,7 +106,7 @@ def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:
     app.state.context = context
     app.state.registry = registry(context, counts)
     _add_write_route(app)
-    for part in (read, tiles, search, tail, access, health):
+    for part in (read, tiles, search, tail, history, explain, completeness, access, health):
         app.include_router(part.router)
     app.router.routes.extend(docs.ROUTES)
     app.router.default = Console(directory=static_directory(), html=True)

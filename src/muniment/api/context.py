@@ -15,6 +15,7 @@ from muniment.budget import Budget
 from muniment.clock import Clock, SystemClock
 from muniment.errors import UnknownLog, UnknownShard
 from muniment.receive.lag_bound import LagBound
+from muniment.watch import Completeness
 
 MIB = 1 << 20
 
@@ -40,7 +41,7 @@ class Context:
     """Everything a handler may use.
 
     `starting` is true until search is there for the first time; `stopping` is set when the node
-    begins to stop.
+    begins to stop. `completeness` has what follows each log, where that is not switched off.
     """
 
     node: str
@@ -54,6 +55,7 @@ class Context:
     starting: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     meters: Meters = field(default_factory=Meters)
+    completeness: dict[str, Completeness] = field(default_factory=dict)
     budget: Budget = field(init=False)
     lag_bound: LagBound = field(init=False)
     workers: Executor = field(init=False)

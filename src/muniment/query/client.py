@@ -13,6 +13,7 @@ from typing import Any
 from muniment.errors import QueryError
 from muniment.query.channel import Channel
 from muniment.query.instant import span
+from muniment.query.stretch import Tally
 
 _SILENCE_SECONDS = 10.0
 """A process that has said nothing for so long is not following; it speaks every second."""
@@ -33,6 +34,9 @@ class QueryProcess:
         data: Path,
         logs: Mapping[str, Sequence[str]],
         command: Sequence[str] = (sys.executable, "-m", "muniment.query.process"),
+        *,
+        sources: Path | None = None,
+        sources_python: bool = False,
     ) -> None:
         self._logs = {log: list(shards) for log, shards in logs.items()}
         self._sizes: dict[str, dict[str, int]] = {}
@@ -41,8 +45,10 @@ class QueryProcess:
         self._following: frozenset[str] = frozenset()
         self._heard = 0.0
         self._grown = asyncio.Event()
+        own = () if sources is None else ("--sources", str(sources))
+        python = ("--sources-python",) if sources_python else ()
         self._channel = Channel(
-            (*command, "--data", str(data)), lambda: self._logs, self._take_news
+            (*command, "--data", str(data), *own, *python), lambda: self._logs, self._take_news
         )
 
     async def start(self) -> None:
@@ -85,9 +91,9 @@ class QueryProcess:
         durable entries are not searchable yet; `partial` says that time ran out.
         Raises QueryError, UnknownLog, Overloaded, Unavailable.
         """
-        return await self._channel.ask(
+        return await self._of_log(
             "search",
-            log=log,
+            log,
             q=q,
             start=_first(start),
             end=_first(end),
@@ -104,8 +110,8 @@ class QueryProcess:
         `counts[i]` entries match in the `width` milliseconds from `start + i * width`. Without
         `start` or `end`, all that match decide. Raises as `search`.
         """
-        return await self._channel.ask(
-            "histogram", log=log, q=q, start=_first(start), end=_first(end), buckets=buckets
+        return await self._of_log(
+            "histogram", log, q=q, start=_first(start), end=_first(end), buckets=buckets
         )
 
     async def sql(
@@ -138,12 +144,55 @@ class QueryProcess:
         deadline = loop.time() + wait
         place = dict(after or {})
         while True:
-            answer = await self._channel.ask("tail", log=log, q=q, after=place, limit=limit)
+            answer = await self._of_log("tail", log, q=q, after=place, limit=limit)
             place = answer["after"]
             left = deadline - loop.time()
             if answer["rows"] or left <= 0:
                 return answer
             await self._growth(log, place, left)
+
+    async def _of_log(self, question: str, log: str, **asked: Any) -> dict[str, Any]:
+        """Asks, and counts the lag here: the process may not know yet what is durable."""
+        durable = dict(self._sizes.get(log, {}))
+        answer = await self._channel.ask(question, log=log, **asked)
+        answer["lag"] = _behind(durable, answer["indexed"])
+        return answer
+
+    async def ask(self, question: str, log: str, **asked: Any) -> dict[str, Any]:
+        """Returns what a function of `muniment.query.history.questions` answers, and `lag`.
+
+        Raises NotFound, and as `search`.
+        """
+        return await self._channel.ask(question, log=log, **asked)
+
+    async def tally(
+        self,
+        log: str,
+        q: str,
+        *,
+        borders: Sequence[int],
+        settled: int,
+        since: Mapping[str, int],
+        until: Mapping[str, int],
+    ) -> Tally:
+        """Counts the entries of a query between looks at a counter; see `query.tally`.
+
+        Raises Unavailable where the index is not at `until` yet, and as `search`.
+        """
+        answer = await self._channel.ask(
+            "tally", log=log, q=q, borders=borders, settled=settled, since=since, until=until
+        )
+        return Tally(**answer)
+
+    async def sequences(
+        self, log: str, *, since: Mapping[str, int], until: Mapping[str, int]
+    ) -> list[dict[str, Any]]:
+        """Returns what came of capture streams as {sender, stream, first, last, copies}.
+
+        Raises as `tally`.
+        """
+        answer = await self._channel.ask("sequences", log=log, since=since, until=until)
+        return list(answer["parcels"])
 
     async def status(self) -> dict[str, Any]:
         """Returns {logs: {log: state}, resident_bytes}.
@@ -173,9 +222,7 @@ class QueryProcess:
     def _count(self, log: str) -> None:
         """Notes the lag of a log; each request asks for it, and only commits and news change it."""
         indexed = self._indexed.get(log, {})
-        sizes = self._sizes.get(log, {}).copy()
-        behind = (max(0, size - indexed.get(shard, 0)) for shard, size in sizes.items())
-        self._lags[log] = sum(behind)
+        self._lags[log] = _behind(self._sizes.get(log, {}).copy(), indexed)
 
     def _take_news(self, indexed: Mapping[str, dict[str, int]], following: Sequence[str]) -> None:
         self._indexed |= indexed
@@ -197,6 +244,11 @@ class QueryProcess:
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(grown.wait(), left)
+
+
+def _behind(sizes: Mapping[str, int], indexed: Mapping[str, int]) -> int:
+    """How many entries of these shards are not searchable yet."""
+    return sum(max(0, size - indexed.get(shard, 0)) for shard, size in sizes.items())
 
 
 def _first(time: Time) -> int | None:

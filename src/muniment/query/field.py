@@ -10,7 +10,7 @@ from enum import Enum
 import pyarrow as pa
 
 from muniment.errors import QueryError
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 
 UNMAPPED = "unmapped"
 
@@ -85,6 +85,8 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "class": ("class_uid",),
     "error": ("parse_error",),
     "raw": ("raw_data",),
+    "object": ("entity.uid",),
+    "kind": ("entity.type",),
 }
 
 _NAMES: dict[str, dict[str, int]] = {

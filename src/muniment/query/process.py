@@ -1,7 +1,7 @@
 """The query process: follows the logs and answers questions, told so over stdin and stdout.
 
-`python -m muniment.query.process --data DIR`; see `protocol` for what is said. The first question
-must be `start`. The process ends when its stdin does, after a last flush.
+`python -m muniment.query.process --data DIR [--sources DIR]`; see `protocol` for what is said. The
+first question must be `start`. The process ends when its stdin does, after a last flush.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import orjson
 import pyarrow as pa
 
 from muniment.errors import MunimentError, QueryError, Unavailable
+from muniment.event.own import use_directory
 from muniment.index.follower import Follower
 from muniment.index.reading import OpenReader
 from muniment.query.engine import Engine
@@ -124,7 +125,9 @@ def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None 
     """Runs the process."""
     options = argparse.ArgumentParser(prog="muniment.query.process")
     options.add_argument("--data", type=Path, required=True)
-    data = options.parse_args(arguments).data
+    options.add_argument("--sources", type=Path)
+    options.add_argument("--sources-python", action="store_true")
+    given = options.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="query: %(levelname)s: %(message)s")
     for stop in (signal.SIGINT, signal.SIGTERM):  # sent to all; the end of stdin says when to go
         signal.signal(stop, signal.SIG_IGN)
@@ -139,7 +142,9 @@ def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None 
         from muniment.log import ShardReader
 
         open_reader = ShardReader
-    Worker(data, open_reader, sys.stdin.buffer, sink).run()
+    if given.sources is not None:
+        use_directory(given.sources, python=given.sources_python)
+    Worker(given.data, open_reader, sys.stdin.buffer, sink).run()
 
 
 def _end(fault: threading.ExceptHookArgs) -> None:

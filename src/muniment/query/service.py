@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from muniment.index.follower import Follower
 from muniment.index.log_index import LogIndex
 from muniment.query.engine import Engine
 from muniment.query.histogram import histogram
+from muniment.query.history import questions
 from muniment.query.search import Request, search
 from muniment.query.sql import SqlRunner
 from muniment.query.tail import tail
+from muniment.query.tally import sequences, tally_entries
 
 
 class Service:
@@ -32,6 +35,12 @@ class Service:
             "tail": self.tail,
             "sql": self.sql,
             "status": self.status,
+            "tally": self.tally,
+            "sequences": self.sequences,
+            "objects": partial(self._ask, questions.objects),
+            "history": partial(self._ask, questions.history),
+            "version": partial(self._ask, questions.version),
+            "groups": partial(self._ask, questions.groups),
         }
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +59,6 @@ class Service:
             "rows": _fragments(page.rows),
             "next": page.next,
             "indexed": dict(snapshot.cursors),
-            "lag": self._lag(log, snapshot.cursors),
             "partial": page.partial,
         }
 
@@ -67,7 +75,6 @@ class Service:
             "counts": found.counts,
             "total": sum(found.counts),
             "indexed": dict(snapshot.cursors),
-            "lag": self._lag(log, snapshot.cursors),
             "partial": found.partial,
         }
 
@@ -81,7 +88,6 @@ class Service:
             "rows": _fragments(found.rows),
             "after": found.after,
             "indexed": dict(snapshot.cursors),
-            "lag": self._lag(log, snapshot.cursors),
         }
 
     def sql(self, statement: str, logs: Sequence[str], limit: int) -> dict[str, Any]:
@@ -93,9 +99,29 @@ class Service:
         )
         return answer
 
+    def tally(self, log: str, q: str, **asked: Any) -> dict[str, Any]:
+        """Returns counts between the looks at a counter; see `QueryProcess.tally`."""
+        index = self._follower.index(log)
+        found = tally_entries(index, index.snapshot, self._engine, q, **asked)
+        return {name: getattr(found, name) for name in found.__struct_fields__}
+
+    def sequences(self, log: str, **asked: Any) -> dict[str, Any]:
+        """Returns what came of capture streams; see `QueryProcess.sequences`."""
+        index = self._follower.index(log)
+        return {"parcels": sequences(index, index.snapshot, self._engine, **asked)}
+
     def status(self) -> dict[str, Any]:
         """Returns the state of the indexes and of this process; see `QueryProcess.status`."""
         return {"logs": self._follower.status(), "resident_bytes": _resident()}
+
+    def _ask(
+        self, question: Callable[..., dict[str, Any]], log: str, **asked: Any
+    ) -> dict[str, Any]:
+        """Answers a question about objects; see `QueryProcess.ask`."""
+        index = self._follower.index(log)
+        snapshot = index.snapshot
+        answer = question(index, snapshot, self._engine, **asked)
+        return answer | {"lag": self._lag(log, snapshot.cursors)}
 
     def _lag(self, log: str, cursors: Mapping[str, int]) -> int:
         sizes = self._follower.sizes(log)

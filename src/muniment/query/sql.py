@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muniment.errors import Overloaded, QueryError
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 from muniment.index.log_index import LogIndex
 from muniment.query.sandbox import MAX_STATEMENT, UNNAMED, SandboxRequest
 

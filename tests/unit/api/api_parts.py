@@ -30,6 +30,7 @@ class ScriptedQuery:
         self.error: MunimentError | None = None
         self.behind: int | None = None
         self.pages: list[dict[str, Any]] = []
+        self.answers: dict[str, dict[str, Any]] = {}
         self.grown = asyncio.Event()
 
     def _answer(self, operation: str, answer: dict[str, Any], **asked: Any) -> dict[str, Any]:
@@ -50,6 +51,9 @@ class ScriptedQuery:
     async def sql(self, statement: str, **asked: Any) -> dict[str, Any]:
         answer = {"columns": [], "rows": [], "truncated": False, "lag": 0}
         return self._answer("sql", answer, statement=statement, **asked)
+
+    async def ask(self, question: str, log: str, **asked: Any) -> dict[str, Any]:
+        return self._answer(question, dict(self.answers.get(question, {})), log=log, **asked)
 
     async def tail(
         self, log: str, q: str, *, after: Mapping[str, int], limit: int, wait: float

@@ -24,6 +24,11 @@ EXPECTED = {
     ("get", "/tlog/{log}/{shard}/checkpoint"),
     ("get", "/tlog/{log}/{shard}/tile/{level}/{tile}"),
     ("get", "/tlog/{log}/{shard}/tile/entries/{tile}"),
+    *(
+        ("get", f"/api/v1/logs/{{log}}/{name}")
+        for name in ("objects", "history", "version", "diff", "blame", "explain", "traces/{trace}")
+    ),
+    ("get", "/api/v1/logs/{log}/completeness"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 from muniment.index.log_index import LogIndex
 from muniment.query.engine import Engine
 from muniment.query.search import Page, Request, search

@@ -1,0 +1,1 @@
+"""The commands about objects: what they were, how they differ, who did it, what came of it."""

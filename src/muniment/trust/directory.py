@@ -15,8 +15,10 @@ from muniment.log.note import Signer, Verifier
 from muniment.log.report import Finding, Report
 from muniment.log.shard import VERIFIER
 from muniment.log.verify import Progress, verify_shard
+from muniment.trust.chains import check_chains, findings
 
 ACCESS, INDEX, KEYS, LOGS = "access", "index", "keys", "logs"
+COMPLETENESS = "completeness"
 TOKENS = "tokens.json"
 
 
@@ -52,12 +54,14 @@ def verify_directory(
     *,
     trust: Sequence[str] = (),
     keys: Sequence[Verifier] = (),
+    agents: Sequence[Verifier] = (),
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Verifies all that a directory holds and returns what was found.
 
-    See `verify_shard` for `trust` and `keys`. Raises NotFound where there is no log to look at.
+    See `verify_shard` for `trust` and `keys`; `agents` are the keys of agents. Raises NotFound
+    where there is no log to look at.
     """
     report = Report()
     shards = shard_directories(directory)
@@ -75,6 +79,10 @@ def verify_directory(
         if checkpoint.origin not in origins:
             problem = f"there is no log {checkpoint.origin}, of which a checkpoint was kept"
             report.other.append(Finding(str(directory), problem))
+    if shards == [directory]:
+        report.notes.append("captured streams are checked where the whole log is given")
+    else:
+        _check_chains(report, shards, agents)
     if whole:
         report.other += _check_keys(directory, shards)
         report.other += _check_beside(directory)
@@ -83,6 +91,24 @@ def verify_directory(
         else:
             report.other += _check_indexes(directory)
     return report
+
+
+def _check_chains(report: Report, shards: Sequence[Path], agents: Sequence[Verifier]) -> None:
+    """Checks captured streams, log by log; not of a log that could not be read in full."""
+    logs: dict[Path, dict[Path, int]] = {}
+    for path, shard in zip(shards, report.shards, strict=True):
+        logs.setdefault(path.parent, {})[path] = -1 if shard.findings else shard.size
+    for folder, sizes in logs.items():
+        if min(sizes.values()) < 0:
+            report.notes.append(
+                f"{folder.name}: captured streams are not checked: see the findings"
+            )
+            continue
+        checked = check_chains(folder.name, sizes, agents)
+        report.streams += checked.streams
+        report.notes += checked.notes
+        for stream in checked.streams:
+            report.other += findings(stream)
 
 
 def _folders(directory: Path) -> list[Path]:
@@ -130,7 +156,7 @@ def _check_key(path: Path, verifier: Path) -> Iterator[Finding]:
 
 def _check_beside(directory: Path) -> Iterator[Finding]:
     for path in sorted(directory.iterdir()):
-        if path.name not in (ACCESS, INDEX, KEYS, LOGS):
+        if path.name not in (ACCESS, COMPLETENESS, INDEX, KEYS, LOGS):
             yield Finding(str(path), "does not belong to a data directory")
     for path in sorted((directory / LOGS).rglob("*")):
         if len(path.relative_to(directory / LOGS).parts) <= 2 and not path.is_dir():

@@ -15,6 +15,7 @@ from muniment.log.disk import Disk, write_file
 from muniment.log.note import Signer
 
 KEYS, ACCESS, LOGS, INDEX = "keys", "access", "logs", "index"
+COMPLETENESS = "completeness"
 TOKENS = "tokens.json"
 
 MADE = ".made"
@@ -77,6 +78,10 @@ class DataDirectory:
     def tokens(self) -> Path:
         """The file of the access tokens."""
         return self.path / ACCESS / TOKENS
+
+    def books(self, log: str) -> Path:
+        """The file in which the completeness of a log is kept; it can be lost."""
+        return self.path / COMPLETENESS / f"{log}.json"
 
     def shards(self, log: str, origin: str) -> dict[str, tuple[Path, Signer]]:
         """Returns the shards of a log with their keys; a log that has none gets its first.

@@ -24,11 +24,15 @@ from muniment.log.disk import Disk, PosixDisk
 from muniment.query import QueryProcess
 from muniment.receive import Receiver
 from muniment.receive.sockets import bind, bound_address
+from muniment.receive.target import Target
 from muniment.receive.tls import tls_context
 from muniment.settings import Settings
+from muniment.watch import Completeness
+from muniment.watch.commit import Committer
 
 FIRST_NAME = "admin"
 SEARCH_SECONDS = 20.0
+WATCH_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
@@ -43,13 +47,15 @@ class Node:
         tokens: Tokens,
         first_token: str | None,
         clock: Clock,
+        disk: Disk,
     ) -> None:
         self.settings, self.first_token = settings, first_token
         self._directory, self._shards, self._clock = directory, shards, clock
-        self._tokens = tokens
+        self._tokens, self._disk = tokens, disk
         self._listener: socket | None = None
         self._receivers: list[Receiver] = []
         self._stop: asyncio.Event | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     @classmethod
     def open(
@@ -65,6 +71,11 @@ class Node:
         Raises SettingsError, and Corrupt where the files are not what was promised.
         """
         settings.check_exposure()
+        if settings.sources is not None:
+            # Parsers belong to the query process; here they are only checked, and cost memory.
+            from muniment.event.own import load_directory
+
+            load_directory(settings.sources, python=settings.sources_python)
         clock, disk = clock or SystemClock(), disk or PosixDisk()
         directory = DataDirectory(settings.data, disk, randomness)
         directory.claim()
@@ -87,7 +98,7 @@ class Node:
             _close(opened)
             directory.release()
             raise
-        return cls(settings, directory, opened, tokens, first, clock)
+        return cls(settings, directory, opened, tokens, first, clock, disk)
 
     async def serve(self, started: Callable[[Node], None] | None = None) -> None:
         """Runs until SIGTERM, SIGINT or `stop`; calls `started` once everything listens.
@@ -96,8 +107,14 @@ class Node:
         shards publish their last checkpoint, the query process ends.
         """
         self._stop = asyncio.Event()
-        query = QueryProcess(self.settings.data, self._names())
+        query = QueryProcess(
+            self.settings.data,
+            self._names(),
+            sources=self.settings.sources,
+            sources_python=self.settings.sources_python,
+        )
         context = self._context(query)
+        self._watch(query, context)
         try:
             tls = self._tls()
             self._listener = bind(self.settings.listen, SOCK_STREAM)
@@ -188,11 +205,14 @@ class Node:
         except TimeoutError:
             _logger.warning("search is not there yet; entries are taken all the same")
         context.starting = False
+        for one in context.completeness.values():
+            self._watching.append(asyncio.create_task(one.run(context.stopping)))
         if started is not None:
             started(self)
 
     async def _close(self, query: QueryProcess, context: Context) -> None:
         await self._stop_receivers()
+        await self._stop_watching()
         if self._listener is not None:
             self._listener.close()
         context.workers.shutdown(wait=False, cancel_futures=True)
@@ -208,6 +228,28 @@ class Node:
         ):
             if isinstance(result, BaseException):
                 _logger.error("%s did not stop well", receiver.name, exc_info=result)
+
+    async def _stop_watching(self) -> None:
+        """Lets what follows the logs end its round, for a moment; it resumes from its files."""
+        if self._watching:
+            _, late = await asyncio.wait(self._watching, timeout=WATCH_SECONDS)
+            for task in late:
+                task.cancel()
+
+    def _watch(self, query: QueryProcess, context: Context) -> None:
+        settings = self.settings
+        for log, shards in self._shards.items() if settings.completeness else ():
+            context.completeness[log] = Completeness(
+                log,
+                query,
+                partial(_sizes, shards),
+                Committer(Target(log, shards), settings.node, self._clock),
+                self._directory.books(log),
+                clock=self._clock,
+                disk=self._disk,
+                interval=settings.completeness_interval,
+                grace=settings.completeness_grace,
+            )
 
     def _names(self) -> dict[str, list[str]]:
         return {log: list(shards) for log, shards in self._shards.items()}
@@ -254,6 +296,10 @@ class Node:
         if settings.tls_certificate is None or settings.tls_key is None:
             return None
         return tls_context(settings.tls_certificate, settings.tls_key)
+
+
+def _sizes(shards: Mapping[str, Shard]) -> dict[str, int]:
+    return {name: shard.size for name, shard in shards.items()}
 
 
 def _close(shards: Mapping[str, Mapping[str, Shard]]) -> None:

@@ -23,7 +23,8 @@ from pydantic import ByteSize, TypeAdapter
 from muniment.cli import main
 from muniment.cli.serve import serve
 from muniment.errors import MunimentError, QueryError
-from muniment.event import SCHEMA, decode
+from muniment.event.decode import decode
+from muniment.event.schema import SCHEMA
 from muniment.event.source import sources
 from muniment.query import field
 from muniment.query.condition import check
@@ -370,7 +371,7 @@ class TestSources:
     def test_the_example_is_found_and_reads_its_lines(self, tmp_path: Path) -> None:
         _install(self.text, tmp_path)
         script = (
-            "import json, sys; from muniment.event import decode\n"
+            "import json, sys; from muniment.event.decode import decode\n"
             'h = b\'{"at":"2026-11-21T06:00:00.000000Z","as":"doorman"}\\n\'\n'
             "entries = [h + line for line in sys.stdin.buffer.read().split(b'\\n')]\n"
             "table = decode(entries, log='l', shard='s', first=0)\n"

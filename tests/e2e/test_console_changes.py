@@ -83,6 +83,16 @@ def test_versions_are_shown_with_who_made_them_and_compared(server: MunimentServ
             page.locator(".version-list > li").nth(1).get_by_role("button", name="B").click()
             expect(page.locator(".difference")).to_contain_text("/weight")
             assert "b=2" in page.url
+            expect(page.locator('[data-pick="B2"]')).to_be_focused()
+
+            page.get_by_role("button", name="Completeness").click()
+            expect(page.locator(".completeness .notice")).to_contain_text("no agent sends counters")
+            expect(page.locator("#problem")).to_be_hidden()
+            page.goto(f"{server.url}/changes.html?log={LOG}&object=haproxy:lb1/server/web/none")
+            expect(page.locator("#problem")).to_contain_text("nothing is known")
+            expect(page.locator(".versions")).to_contain_text("nothing to show")
+            page.locator(".object").filter(has_text="onerror").click()
+            expect(page.locator(".version-list > li")).to_have_count(3)
 
             page.locator(".version-list > li").first.locator(".version-head a").click()
             verdict = page.locator(".verdict h3")

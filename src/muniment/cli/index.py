@@ -24,14 +24,32 @@ def index() -> None:
 @index.command()
 @click.argument("name", required=False, metavar="[LOG]")
 @click.option("--log", help="Only this log (as the argument LOG).")
+@click.option(
+    "--sources",
+    envvar="MUNIMENT_SOURCES",
+    type=click.Path(path_type=Path),
+    help="Directory with parsers of your own; also MUNIMENT_SOURCES.",
+)
+@click.option(
+    "--sources-python",
+    is_flag=True,
+    envvar="MUNIMENT_SOURCES_PYTHON",
+    help="Run the .py files in it, too.",
+)
 @data_option
-def rebuild(name: str | None, log: str | None, data: Path) -> None:
+def rebuild(
+    name: str | None, log: str | None, sources: Path | None, sources_python: bool, data: Path
+) -> None:
     """Drop the index and make it again from the evidence; no server may be running.
 
-    Without LOG, the indexes of all logs are rebuilt.
+    Without LOG, the indexes of all logs are rebuilt. Give the --sources that the server has.
     """
     if name and log and name != log:
         raise click.UsageError(f"{name!r} and --log {log!r} exclude each other")
+    if sources is not None:
+        from muniment.event.own import use_directory
+
+        use_directory(sources, python=sources_python)
     with claimed(data):
         from muniment.index import rebuild as make_again
 

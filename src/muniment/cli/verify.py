@@ -36,6 +36,11 @@ from muniment.log.report import Report
 )
 @click.option("--key", "keys", multiple=True, help="The log's verifier key, or a file with it.")
 @click.option(
+    "--agent-keys",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the verifier keys of agents, one a line; for a DIR.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(1, 64),
     default=min(os.cpu_count() or 1, 8),
@@ -57,6 +62,7 @@ def verify(
     target: str,
     trust: tuple[Path, ...],
     keys: tuple[str, ...],
+    agent_keys: Path | None,
     jobs: int,
     as_json: bool,
     token: str | None,
@@ -67,13 +73,17 @@ def verify(
     DIR is a data directory, a log in it or a shard of it: every byte is read. URL is a server,
     or one log behind it (.../tlog/LOG/SHARD): every entry and tile is fetched.
 
+    Streams of `muniment capture` in a DIR are checked, too: records that are missing between
+    others, chains, heads that the agent signed.
+
     Exit code 0: intact. 1: tampered with or lossy; each finding names its place. 2: it could not
     be looked at.
     """
     keep_large_buffers()
     notes = [note for path in trust for note in read_trust(path)]
     try:
-        report = _report(target, notes, given_keys(keys), jobs, as_json, token, ca)
+        known = given_keys(keys)
+        report = _report(target, notes, known, _agents(agent_keys), jobs, as_json, token, ca)
     except EvidenceError as error:
         raise AnswerIsNo(f"NOT INTACT: {error.detail}") from error
     if as_json:
@@ -89,13 +99,14 @@ def _report(
     target: str,
     notes: Sequence[str],
     known: Sequence[Verifier],
+    agents: Sequence[Verifier],
     jobs: int,
     as_json: bool,
     token: str | None,
     ca: Path | None,
 ) -> Report:
     if not re.match(r"https?://", target):
-        return _directory(Path(target), notes, known, jobs, as_json)
+        return _directory(Path(target), notes, known, agents, jobs, as_json)
     from muniment.cli.verify_url import verify_url
 
     with progress_bar("entries", quiet=as_json) as advance:
@@ -104,8 +115,19 @@ def _report(
         )
 
 
+def _agents(path: Path | None) -> Sequence[Verifier]:
+    from muniment.trust.chains import read_agent_keys
+
+    return () if path is None else read_agent_keys(path)
+
+
 def _directory(
-    path: Path, notes: Sequence[str], known: Sequence[Verifier], jobs: int, as_json: bool
+    path: Path,
+    notes: Sequence[str],
+    known: Sequence[Verifier],
+    agents: Sequence[Verifier],
+    jobs: int,
+    as_json: bool,
 ) -> Report:
     from muniment.trust.directory import evidence_bytes, verify_directory
 
@@ -119,7 +141,9 @@ def _directory(
             done += count
             advance(done, total)
 
-        report = verify_directory(path, trust=notes, keys=keys, jobs=jobs, progress=progress)
+        report = verify_directory(
+            path, trust=notes, keys=keys, agents=agents, jobs=jobs, progress=progress
+        )
     origins = {shard.origin for shard in report.shards}
     for key in known:
         if key.name not in origins:

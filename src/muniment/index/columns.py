@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence, Set
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 
 ALWAYS = frozenset(
     ["log", "shard", "index", "time", "time_dt", "received", "source", "class_uid", "raw_data"]

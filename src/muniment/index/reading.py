@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from muniment import kernel
 from muniment.errors import MunimentError
-from muniment.event import SCHEMA, decode, decode_packed
+from muniment.event.decode import decode, decode_packed
+from muniment.event.schema import SCHEMA
 
 MAX_ENTRIES = 12_288
 MAX_BYTES = 3 << 20

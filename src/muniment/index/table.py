@@ -23,7 +23,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 from muniment.index import manifest
 from muniment.index.check import check_delta_log
 from muniment.index.columns import leaf_columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from muniment.errors import Corrupt
@@ -43,13 +44,41 @@ class ShardReport:
         self.findings.append(Finding(str(file), problem, offset))
 
 
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """A captured stream of one sender. `missing` are first and last numbers, between others.
+
+    `ahead` records were signed by the agent behind the last one that is here: they may still be
+    on their way. `problems` are what cannot be explained by loss.
+    """
+
+    log: str
+    sender: str
+    stream: str
+    records: int
+    first: int
+    last: int
+    missing: Sequence[tuple[int, int]]
+    repeated: int
+    reordered: int
+    signed_heads: int
+    ahead: int
+    problems: Sequence[str]
+
+    @property
+    def lost(self) -> int:
+        """How many records are missing."""
+        return sum(last - first + 1 for first, last in self.missing)
+
+
 @dataclass(slots=True)
 class Report:
-    """The whole of a verification: the shards, and findings outside them."""
+    """The whole of a verification: shards, captured streams, and findings outside the shards."""
 
     shards: list[ShardReport] = field(default_factory=list)
     other: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    streams: list[StreamReport] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:

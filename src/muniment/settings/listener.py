@@ -25,6 +25,7 @@ class Protocol(StrEnum):
     SPLUNK = "splunk"
     KUBERNETES = "kubernetes"
     CLOUDEVENTS = "cloudevents"
+    CAPTURE = "capture"
     KAFKA = "kafka"
 
     @property

@@ -37,7 +37,7 @@ PREFIX = "MUNIMENT_"
 CONFIG_FILE = Path("muniment.toml")
 
 _OTHERS = frozenset(
-    {"MUNIMENT_TOKEN", "MUNIMENT_URL", "MUNIMENT_LOG", "MUNIMENT_CONFIG", "MUNIMENT_KERNEL"}
+    f"{PREFIX}{name}" for name in ("TOKEN", "URL", "LOG", "CONFIG", "CAPTURE", "KERNEL")
 )
 """Variables that belong to the client commands or to every command, or name the file itself."""
 
@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     logs: Names = ("default",)
     origin: Origin = "muniment.local"
     node: NodeName = Field(default_factory=default_node)
+    sources: Path | None = None
+    sources_python: bool = False
 
     syslog: ListenOrOff = Address("127.0.0.1", 5514)
     syslog_as: Source = "syslog"
@@ -68,6 +70,10 @@ class Settings(BaseSettings):
     syslog_connections: int = Field(1_000, ge=1, le=100_000)
     syslog_idle: float = Field(3_600.0, ge=1)
     receive: tuple[Listener, ...] = ()
+
+    completeness: bool = True
+    completeness_interval: float = Field(10.0, gt=0, le=3_600)
+    completeness_grace: float = Field(30.0, gt=0, le=3_600)
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None

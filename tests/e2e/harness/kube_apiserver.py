@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,15 @@ POLICY = {
 
 @dataclass
 class ApiServer:
-    """A running API server: a client of its administrator, and the file of its audit events."""
+    """A running API server: a client of its administrator, and the file of its audit events.
+
+    `ca` is the file of its own certificate.
+    """
 
     process: Process
     http: httpx.Client
     audit: Path
+    ca: Path
 
     def events(self) -> list[dict[str, Any]]:
         """The audit events in its own file, in their order."""
@@ -55,10 +59,19 @@ class ApiServer:
 
 
 @contextlib.contextmanager
-def kube_apiserver(directory: Path, webhook: str, token: str, trust: Path) -> Iterator[ApiServer]:
+def kube_apiserver(
+    directory: Path,
+    webhook: str,
+    token: str,
+    trust: Path,
+    *,
+    users: Mapping[str, str] | None = None,
+    policy: Path | None = None,
+) -> Iterator[ApiServer]:
     """An API server whose audit webhook posts to `webhook` with `token`; gone afterwards.
 
-    `webhook` must be https, with the certificate in `trust`: else the token is left out.
+    `webhook` must be https, with the certificate in `trust`: else the token is left out. `users`
+    are the tokens of people, by their names; `policy` is the audit policy, else all is logged.
     """
     command = find("etcd", "etcd-server")
     program = go_program("kube-apiserver", heavy=COST, flags=FLAGS)
@@ -68,6 +81,11 @@ def kube_apiserver(directory: Path, webhook: str, token: str, trust: Path) -> It
             "etcd-servers": etcd,
             "secure-port": str(port),
         }
+        if policy is not None:
+            options["audit-policy-file"] = str(policy)
+        people = [f"{one},{name},{name}\n" for name, one in (users or {}).items()]
+        with (directory / "tokens.csv").open("a") as tokens:
+            tokens.writelines(people)
         arguments = [f"--{name}={value}" for name, value in options.items()]
         process = Process([str(program), *arguments], directory / "kube-apiserver.txt")
         stack.callback(process.end_group)
@@ -80,7 +98,8 @@ def kube_apiserver(directory: Path, webhook: str, token: str, trust: Path) -> It
         )
         stack.enter_context(http)
         wait_for(lambda: http.get("/readyz").status_code == 200, "the API server to be ready")
-        yield ApiServer(process, http, directory / "audit.log")
+        ca = directory / "certificates" / "apiserver.crt"
+        yield ApiServer(process, http, directory / "audit.log", ca)
 
 
 @contextlib.contextmanager

@@ -25,11 +25,11 @@ DEADLINE = 1_800.0
 """Seconds that one command of a build may take."""
 
 
-def go_program(name: str, *, heavy: str = "", flags: str = "-s -w") -> Path:
+def go_program(name: str, *, heavy: str = "", flags: str = "-s -w", package: str = ".") -> Path:
     """Returns the Go program of that name, built if need be; skips where it cannot be had.
 
     `heavy` says what the build costs, where that is too much for every run of the tests; `flags`
-    are the linker's.
+    are the linker's; `package` is built, where it is another than the directory's own.
     """
     source = SOURCES / name
     parts = [path.read_bytes() for path in sorted(source.iterdir())]
@@ -39,7 +39,7 @@ def go_program(name: str, *, heavy: str = "", flags: str = "-s -w") -> Path:
         if go is None:
             pytest.skip(f"go is not installed: {name} cannot be built")
         options = ["-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={flags}"]
-        command = [go, "build", *options, "-o", str(directory / name), "."]
+        command = [go, "build", *options, "-o", str(directory / name), package]
         run(name, command, source, {"GOFLAGS": "", "GOWORK": "off"})
 
     return built(name, [*parts, flags.encode()], build, heavy) / name

@@ -23,7 +23,9 @@ from .fake_server import FakeServer
 
 MUNIMENT = [sys.executable, "-m", "muniment"]
 COMMANDS = [
-    *("serve", "send", "search", "sql", "tail", "prove", "check", "verify"),
+    *("serve", "send", "capture", "search", "sql", "tail"),
+    *("objects", "history", "show", "diff", "blame", "explain", "trace"),
+    *("parse", "completeness", "prove", "check", "verify", "rollback"),
     *("index", "tokens", "doctor"),
 ]
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 from muniment.index.columns import ALWAYS, fit, join, leaf_columns, newest_first, prune, schema_of
 
 TEXT = st.none() | st.text(max_size=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from muniment.event import SCHEMA
+from muniment.event.schema import SCHEMA
 from muniment.index import table
 from muniment.index.check import check_index
 from muniment.index.columns import leaf_columns

@@ -2,6 +2,7 @@
 
 import * as api from "../api.js";
 import { data, el, svg } from "../dom.js";
+import { counted } from "../text.js";
 import { fromField, longTime, toField } from "../times.js";
 import { entryLink, objectLink } from "./state.js";
 
@@ -37,7 +38,7 @@ export class ExplainView {
     this.answer.replaceChildren(el("p", { class: "dim" }, "Looking…"));
     const said = await api.ask(log, "explain", { at: moment, object, window }, signal);
     if (signal.aborted) return;
-    this.answer.replaceChildren(chart(said), summary(said), timeline(log, said));
+    this.answer.replaceChildren(chart(said), axis(said), summary(said), timeline(log, said));
   }
 }
 
@@ -63,6 +64,15 @@ function chart({ from, to, errors, timeline: events }) {
   }, bars, marks);
 }
 
+/** When the chart begins and ends, and what it shows. */
+function axis({ from, to, errors }) {
+  const failed = (errors?.buckets ?? []).reduce((sum, bucket) => sum + bucket.errors, 0);
+  return el("p", { class: "axis dim" },
+    el("time", {}, longTime(Date.parse(from))),
+    el("span", {}, `${counted(failed, "failed request")} (bars); changes and acts (lines)`),
+    el("time", {}, longTime(Date.parse(to))));
+}
+
 function summary({ errors, summary: sentences }) {
   return el("ul", { class: `notice ${errors?.rise ? "unsure" : ""}` },
     sentences.map((sentence) => el("li", {}, data(sentence))));
@@ -70,7 +80,7 @@ function summary({ errors, summary: sentences }) {
 
 function timeline(log, { timeline: events }) {
   if (!events.length) {
-    return el("p", { class: "notice" }, "Nothing was changed or done in this time.");
+    return el("p", { class: "notice" }, "No change and no act is on record in this time.");
   }
   return el("ol", { class: "timeline" }, events.map((event) => el("li", {
     class: `is-${event.kind}`,

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { data, el } from "../dom.js";
 import { counted } from "../text.js";
-import { longTime } from "../times.js";
+import { currentZone, longTime } from "../times.js";
 import { diffView, stateView } from "./diff.js";
 import { versionList } from "./versions.js";
 
@@ -32,7 +32,7 @@ export class ObjectsView {
   async show(state, signal) {
     this.state = state;
     this.find.value = state.find;
-    const asked = `${state.log}\n${state.find}`;
+    const asked = `${state.log}\n${state.find}\n${currentZone()}`;
     if (this.shown !== asked) await this.#objects(asked, signal);
     this.#mark();
     await this.#object(signal);
@@ -76,21 +76,46 @@ export class ObjectsView {
         el("p", { class: "notice" }, "Pick an object to see what it was, when."));
       return this.diff.replaceChildren();
     }
-    const history = await api.ask(log, "history", { object, limit: VERSIONS }, signal);
+    if (this.object !== object) {
+      this.versions.replaceChildren(el("p", { class: "dim" }, "Looking…"));
+      this.diff.replaceChildren();
+    }
+    this.object = object;
+    const known = await this.#history(log, object, signal);
     if (signal.aborted) return undefined;
-    const known = history.versions;
     const b = this.state.b || String(known[0]?.number ?? "");
     const a = this.state.a || String(Math.max(Number(b) - 1, known.at(-1)?.number ?? 1));
     const pick = (changes) => this.go({ a, b, ...changes });
-    const draw = (versions) => this.versions.replaceChildren(
-      ...versionList({ log, object, versions, a, b, pick }));
+    const draw = (versions) => this.#draw(versionList({ log, object, versions, a, b, pick }));
     draw(known);
-    const [, blamed] = await Promise.all([
-      this.#difference({ log, object, a, b }, signal),
-      api.ask(log, "blame", { object, limit: VERSIONS }, signal),
-    ]);
-    if (!signal.aborted) draw(blamed.versions);
+    const blaming = api.ask(log, "blame", { object, limit: VERSIONS }, signal).then(
+      ({ versions }) => !signal.aborted && draw(versions));
+    const done = await Promise.allSettled([this.#difference({ log, object, a, b }, signal), blaming]);
+    const failed = done.find(({ status }) => status === "rejected");
+    if (failed) throw failed.reason;
     return undefined;
+  }
+
+  /** The versions of an object; where there are none to be had, nothing of another one stays. */
+  async #history(log, object, signal) {
+    try {
+      return (await api.ask(log, "history", { object, limit: VERSIONS }, signal)).versions;
+    } catch (problem) {
+      if (!signal.aborted) {
+        this.versions.replaceChildren(el("h2", {}, data(object)),
+          el("p", { class: "dim" }, "There is nothing to show of it."));
+        this.diff.replaceChildren();
+      }
+      throw problem;
+    }
+  }
+
+  /** Puts the list in place of the one before; the button that has the focus keeps it. */
+  #draw(nodes) {
+    const held = this.versions.contains(document.activeElement) ? document.activeElement : null;
+    this.versions.replaceChildren(...nodes);
+    const { pick } = held?.dataset ?? {};
+    if (pick) this.versions.querySelector(`[data-pick="${CSS.escape(pick)}"]`)?.focus();
   }
 
   async #difference({ log, object, a, b }, signal) {
@@ -100,6 +125,9 @@ export class ObjectsView {
         ? stateView(await api.ask(log, "version", { object, v: b }, signal))
         : diffView(await api.ask(log, "diff", { object, from: a, to: b }, signal));
       if (!signal.aborted) this.diff.replaceChildren(...made);
+    } catch (problem) {
+      if (!signal.aborted) this.diff.replaceChildren();
+      throw problem;
     } finally {
       this.diff.removeAttribute("aria-busy");
     }

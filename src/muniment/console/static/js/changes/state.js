@@ -31,6 +31,11 @@ export function entryLink(log, { shard, index }) {
   return `./?${params}`;
 }
 
+/** Where it is shown what happened around a time. */
+export function aroundLink(log, at) {
+  return `changes.html?${new URLSearchParams({ log, view: "explain", at })}`;
+}
+
 /** Where an object is shown. */
 export function objectLink(log, object) {
   return `changes.html?${new URLSearchParams({ log, object })}`;

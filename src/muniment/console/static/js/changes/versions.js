@@ -1,8 +1,9 @@
 // The versions of an object, newest first: what changed, when, and the evidence of who did it.
 
 import { data, el } from "../dom.js";
+import { durationText } from "../text.js";
 import { longTime } from "../times.js";
-import { entryLink } from "./state.js";
+import { aroundLink, entryLink } from "./state.js";
 
 /** Nodes for a list of versions; `a` and `b` are the two numbers that are compared. */
 export function versionList({ log, object, versions, a, b, pick }) {
@@ -17,17 +18,23 @@ export function versionList({ log, object, versions, a, b, pick }) {
 function item(log, version, a, b, pick) {
   const number = String(version.number);
   const change = word(version.change);
-  const since = version.since ? ` (after ${longTime(Date.parse(version.since))})` : "";
   return el("li", { class: number === a || number === b ? "picked" : "" },
     el("div", { class: "version-head" },
-      picker("A", number === a, () => pick({ a: number })),
-      picker("B", number === b, () => pick({ b: number, a: older(a, version.number) })),
+      picker("A", number, number === a, () => pick({ a: number })),
+      picker("B", number, number === b, () => pick({ b: number, a: older(a, version.number) })),
       el("b", {}, number), " ", el("span", { class: `change ${change}` }, change),
       el("span", { class: "spring" }),
       el("a", { href: entryLink(log, version.entry) }, "evidence")),
-    el("p", { class: "dim" }, longTime(Date.parse(version.time)), since),
+    el("p", { class: "when" }, longTime(Date.parse(version.time)), before(version), " · ",
+      el("a", { href: aroundLink(log, version.time) }, "around it")),
     fields(version.fields ?? []),
     evidence(log, version));
+}
+
+/** How long before it was seen the object was still as it had been. */
+function before({ since, time }) {
+  const took = Date.parse(time) - Date.parse(since ?? "");
+  return took > 0 ? `, unchanged ${durationText(took)} before` : "";
 }
 
 /** The version that a newer one is compared with: the one picked before, if it is older. */
@@ -39,9 +46,11 @@ function word(change) {
   return ["observe", "create", "update", "delete"].includes(change) ? change : "update";
 }
 
-function picker(name, on, pick) {
-  const props = { type: "button", class: "pick", "aria-pressed": String(on), onclick: pick };
-  return el("button", props, name);
+function picker(name, number, on, pick) {
+  return el("button", {
+    type: "button", class: "pick", "aria-pressed": String(on), onclick: pick,
+    "aria-label": `Version ${number} as ${name}`, "data-pick": `${name}${number}`,
+  }, name);
 }
 
 const MOST_FIELDS = 5;
@@ -74,7 +83,7 @@ function evidence(log, version) {
     el("li", { class: one.certain ? "certain" : "" },
       el("a", { href: entryLink(log, one.entry) }, data(one.who || "somebody")),
       one.where ? [" from ", data(one.where)] : null,
-      one.how ? [" by ", data(one.how)] : null, ": ", data(one.action ?? ""),
+      one.how ? [" through ", data(one.how)] : null, ": ", data(one.action ?? ""),
       one.certain ? null : el("span", { class: "dim" }, " (may fit: ", data(one.why ?? ""), ")"))
   )));
 }

@@ -15,7 +15,7 @@ from muniment.api.context import Context, context_of
 from muniment.api.read import may_read, only_known_parameters
 from muniment.api.search import instant
 from muniment.watch import Completeness
-from muniment.watch.follower import OWN
+from muniment.watch.beginning import OWN
 from muniment.watch.records import fields_of, instant_text
 
 MAX_GAPS = 1_000

@@ -22,10 +22,11 @@ import polars as pl
 
 from muniment.event import ocsf
 from muniment.event.columns import Leftover, column
+from muniment.event.each import parse_each
 from muniment.event.instants import instants
 from muniment.event.objects import Object, as_text, decode_object
 from muniment.event.schema import SCHEMA
-from muniment.event.source import Context, merge
+from muniment.event.source import Context
 from muniment.json_cut import readable
 
 _CHANGES = {"create": 1, "observe": 2, "update": 3, "delete": 4}
@@ -48,26 +49,11 @@ class Change:
     reads_parts = True
 
     def parse(self, lines: pl.Series, context: Context) -> pl.DataFrame:  # noqa: ARG002
-        events: list[Object] = []
-        rows: list[int] = []
-        faults: list[str | None] = []
-        broken: dict[int, str] = {}
-        for row, line in enumerate(lines.to_list()):
-            event, fault = _read(line)
-            if _is_change(event):
-                events.append(event)
-                rows.append(row)
-                faults.append(fault)
-            else:
-                broken[row] = fault or _NO_CHANGE
-        parts = []
-        if events:
-            error = pl.Series("parse_error", faults, dtype=pl.String)
-            parts.append((pl.Series(rows, dtype=pl.UInt32), _events(events).with_columns(error)))
-        if broken:
-            errors = pl.DataFrame({"parse_error": pl.Series(broken.values(), dtype=pl.String)})
-            parts.append((pl.Series(list(broken), dtype=pl.UInt32), errors))
-        return merge(parts, len(lines))
+        return parse_each(lines, _read, _refusal, _events)
+
+
+def _refusal(event: Object) -> str | None:
+    return None if _is_change(event) else _NO_CHANGE
 
 
 def _read(line: str) -> tuple[Object, str | None]:

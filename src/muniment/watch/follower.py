@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from collections.abc import Sequence as Several
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from muniment.clock import Clock
 from muniment.errors import MunimentError, Overloaded, QueryError, Unavailable
-from muniment.event.served import served
 from muniment.log.disk import Disk
-from muniment.query.stretch import Tally
 from muniment.watch import books as files
+from muniment.watch.beginning import COUNTERS, OWN, PAGE, begin, counted, take_look
 from muniment.watch.books import Books
+from muniment.watch.port import Put, Query
 from muniment.watch.reconcile import Act, Finding, Ledger
 from muniment.watch.records import (
-    ACTIONS,
     Counted,
     Numbered,
     Record,
@@ -37,11 +35,8 @@ from muniment.watch.records import (
     of_hole,
     of_repeated,
 )
-from muniment.watch.segment import Look, Segment
+from muniment.watch.segment import Segment
 from muniment.watch.sequence import Sequence
-
-LOOK_BACK_MS = 3_600_000
-"""Without books, looks from so long ago are read again."""
 
 PATIENCE = 3
 """So many times the grace, a look that makes a loss exact is waited for."""
@@ -50,45 +45,8 @@ SENDER_SECONDS = 10.0
 UNCOUNTABLE = 10
 """Looks that are kept of a counter whose `match` is no query."""
 
-PAGE = 1_000
 INDEX_TRIES, INDEX_PAUSE = 100, 0.05
-_COUNTERS = "source:counters"
-OWN = f"via:muniment source:muniment action:{ACTIONS}*"
-"""The records that the follower put: nobody else can write `via`."""
-
 _logger = logging.getLogger(__name__)
-
-Put = Callable[[Several[Record]], Awaitable[None]]
-"""Makes records durable in the log. Raises MunimentError where it will not take them."""
-
-
-class Query(Protocol):
-    """What is asked of the query process; see `muniment.query.QueryProcess`."""
-
-    async def search(
-        self, log: str, q: str, *, start: int, limit: int, cursor: str | None, order: str
-    ) -> dict[str, Any]: ...
-
-    async def tail(
-        self, log: str, q: str, *, after: Mapping[str, int], limit: int, wait: float
-    ) -> dict[str, Any]: ...
-
-    async def tally(
-        self,
-        log: str,
-        q: str,
-        *,
-        borders: Several[int],
-        settled: int,
-        since: Mapping[str, int],
-        until: Mapping[str, int],
-    ) -> Tally: ...
-
-    def indexed(self, log: str) -> Mapping[str, int]: ...
-
-    async def sequences(
-        self, log: str, *, since: Mapping[str, int], until: Mapping[str, int]
-    ) -> list[dict[str, Any]]: ...
 
 
 class Completeness:
@@ -164,7 +122,7 @@ class Completeness:
         """The books of the file, and what was told after it was saved."""
         books = await asyncio.to_thread(files.load, self._path)
         if books is None:
-            return await self._begin(until)
+            return await begin(self._query, self.log, until, self._now())
         place = {shard: books.after.get(shard, -1) for shard in until}
         while _behind(place, until):
             answer = await self._query.tail(self.log, OWN, after=place, limit=PAGE, wait=0)
@@ -173,73 +131,22 @@ class Completeness:
             place = {shard: answer["after"][shard] for shard in until}
         return books
 
-    async def _begin(self, until: Mapping[str, int]) -> Books:
-        """New books from the looks of the last while; no stretch that was told is counted again."""
-        books = Books()
-        start = self._now() - LOOK_BACK_MS
-        told: dict[Counted, int] = {}
-        async for row in self._found(OWN, start):
-            fields = fields_of(row)
-            end = milliseconds(fields.get("to"))
-            if fields.get("reason") == "counters" and end is not None:
-                key = _counted(fields)
-                told[key] = max(end, told.get(key, end))
-        async for row in self._found(_COUNTERS, start):
-            self._take_look(books, row, told)
-        books.after = {shard: size - 1 for shard, size in until.items()}
-        parcels = await self._query.sequences(
-            self.log, since={s: max(0, n - 100_000) for s, n in until.items()}, until=until
-        )
-        for one in parcels:
-            name = Numbered(one["sender"], one["stream"])
-            begun = Sequence(one["first"], one["last"], self._now())
-            known = books.streams.setdefault(name, begun)
-            known.last = max(known.last, one["last"])
-        books.seen = dict(until)
-        return books
-
     def _recall(self, fields: Mapping[str, Any]) -> None:
         """Takes a record of our own that is younger than the books."""
         anchor, total = milliseconds(fields.get("since")), fields.get("total")
         gap = fields.get("action") in (Act.GAP, Act.CLOSED)
         if gap and anchor is not None and isinstance(total, int):
-            self._told[_counted(fields), anchor, str(fields.get("epoch"))] = total
+            self._told[counted(fields), anchor, str(fields.get("epoch"))] = total
         else:
             self._repeated.add(_identity(fields))
-
-    async def _found(self, q: str, start: int) -> AsyncIterator[Mapping[str, Any]]:
-        """Yields the rows of a search from `start` on, oldest first."""
-        cursor: str | None = None
-        while True:
-            answer = await self._query.search(
-                self.log, q, start=start, limit=PAGE, cursor=cursor, order="oldest"
-            )
-            for row in answer["rows"]:
-                yield row
-            cursor = answer["next"]
-            if not cursor:
-                return
 
     async def _take_looks(self, books: Books, until: Mapping[str, int]) -> None:
         place = {shard: books.after.get(shard, -1) for shard in until}
         while _behind(place, until):
-            answer = await self._query.tail(self.log, _COUNTERS, after=place, limit=PAGE, wait=0)
+            answer = await self._query.tail(self.log, COUNTERS, after=place, limit=PAGE, wait=0)
             for row in sorted(answer["rows"], key=lambda row: row["time"]):
-                self._take_look(books, row, {})
+                take_look(books, row, {})
             books.after = place = {shard: answer["after"][shard] for shard in until}
-
-    def _take_look(self, books: Books, row: Mapping[str, Any], told: Mapping[Counted, int]) -> None:
-        look = fields_of(row)
-        received = milliseconds(row.get("received"))
-        if received is None or not isinstance(look.get("instance"), str):
-            return
-        for one in served(look):
-            key = Counted(str(row.get("sender") or ""), look["instance"], one.name)
-            if row["time"] < told.get(key, row["time"]):
-                continue
-            ledger = books.ledger(key)
-            if ledger is not None:
-                ledger.take(Look(row["time"], one.served, one.epoch, received), one.match)
 
     async def _take_parcels(self, books: Books, until: Mapping[str, int], now: int) -> None:
         since = {shard: books.seen.get(shard, 0) for shard in until}
@@ -362,10 +269,6 @@ def _behind(place: Mapping[str, int], until: Mapping[str, int]) -> bool:
 
 def _is_due(ledger: Ledger, now: int, grace: int) -> bool:
     return bool(ledger.waiting) and ledger.waiting[0].received + grace <= now
-
-
-def _counted(fields: Mapping[str, Any]) -> Counted:
-    return Counted(*(str(fields.get(name) or "") for name in ("sender", "instance", "name")))
 
 
 def _identity(fields: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from muniment.api import history_schemas, schemas
 from muniment.api.context import Context, context_of
 from muniment.api.read import may_read, only_known_parameters
-from muniment.errors import NotFound
+from muniment.api.search import instant
+from muniment.errors import NotFound, QueryError
 from muniment.query.history.acts import Names, acts_query
 from muniment.query.history.blame import conclusion, evidence, looks, own_word, stretch
 from muniment.query.history.diff import compare
@@ -193,6 +195,17 @@ def _named(one: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_INSTANT = re.compile(r"\d{4}-\d\d")
+
+
+def _check_come(context: Context, specs: Sequence[str]) -> None:
+    """Raises QueryError for an instant that has not come: nobody knows what held then."""
+    now = context.clock.now().timestamp() * 1000
+    for said in filter(_INSTANT.match, specs):
+        if (instant("v", said) or 0) > now:
+            raise QueryError(f"{said[:40]} has not come yet", advice="write `latest`")
+
+
 async def page_of(context: Context, log: str, name: str, limit: int, before: int) -> dict[str, Any]:
     """Returns a page of versions as the index has them. Raises NotFound."""
     context.shards(log)
@@ -204,6 +217,7 @@ async def page_of(context: Context, log: str, name: str, limit: int, before: int
 
 async def _chosen(context: Context, log: str, name: str, wanted: list[str]) -> dict[str, Any]:
     context.shards(log)
+    _check_come(context, wanted)
     return await context.query.ask("version", log, name=name, wanted=wanted)
 
 

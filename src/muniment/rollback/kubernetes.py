@@ -63,6 +63,13 @@ class _Place:
     def path(self, part: str = "") -> str:
         return self.resource.path(self.namespace, self.name, part)
 
+    def is_of(self, manifest: State) -> bool:
+        """Whether a manifest is of this object, as far as it says so itself."""
+        said = manifest.get("metadata")
+        named = said if isinstance(said, dict) else {}
+        name, namespace = named.get("name", self.name), named.get("namespace", self.namespace)
+        return (name, namespace) == (self.name, self.namespace)
+
 
 class KubernetesApplier:
     """The applier of one cluster. One thread uses it."""
@@ -91,6 +98,8 @@ class KubernetesApplier:
             raise CannotRollBack(f"{place} came or went while the plan was made: plan again")
         if wanted is None:
             return [self._deleting(place, _metadata(thing))]
+        if not place.is_of(wanted):
+            raise CannotRollBack(f"the version is of another object than {place}")
         return [self._setting(place, thing, self._with_secrets(place, thing, wanted))]
 
     def apply(self, steps: Sequence[Step]) -> list[str]:

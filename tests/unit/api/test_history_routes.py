@@ -92,6 +92,12 @@ def test_the_state_comes_from_the_entry(client: httpx.Client, query: ScriptedQue
     assert query.asked[-1][1]["wanted"] == ["previous", "latest"]
 
 
+def test_a_time_that_has_not_come_has_no_version(client: httpx.Client) -> None:
+    answer = client.get(url("version"), params={"object": OBJECT, "v": "2999-01-01T00:00:00Z"})
+    assert answer.status_code == 400
+    assert "has not come yet" in answer.json()["detail"]
+
+
 def test_nothing_known_is_not_found(client: httpx.Client, query: ScriptedQuery) -> None:
     query.answers["history"] = {**ABOUT, "total": 0, "versions": [], "next": None}
     for what in ("history", "blame", "explain"):

@@ -200,6 +200,12 @@ def test_what_the_api_server_refuses_is_no_plan(cluster: Cluster) -> None:
         cluster.applier.plan(WEB, cluster.live(), before.state)
 
 
+def test_a_version_of_another_object_is_refused(cluster: Cluster) -> None:
+    wanted = {"metadata": {"name": "other", "namespace": "shop"}, "spec": {}}
+    with pytest.raises(CannotRollBack, match="of another object"):
+        cluster.applier.plan(WEB, cluster.live(), wanted)
+
+
 def test_who_was_faster_wins(cluster: Cluster) -> None:
     cluster.hold(PORT)
     (step,) = cluster.applier.plan(WEB, cluster.live(), None)

@@ -9,6 +9,7 @@ import { versionList } from "./versions.js";
 
 const PAGE = 200;
 const VERSIONS = 50;
+const BLAMED = 15; // each costs the server a search
 
 /** `go(changes)` goes to another state. */
 export class ObjectsView {
@@ -88,8 +89,8 @@ export class ObjectsView {
     const pick = (changes) => this.go({ a, b, ...changes });
     const draw = (versions) => this.#draw(versionList({ log, object, versions, a, b, pick }));
     draw(known);
-    const blaming = api.ask(log, "blame", { object, limit: VERSIONS }, signal).then(
-      ({ versions }) => !signal.aborted && draw(versions));
+    const blaming = api.ask(log, "blame", { object, limit: BLAMED }, signal).then(
+      ({ versions }) => !signal.aborted && draw([...versions, ...unblamed(known, versions)]));
     const done = await Promise.allSettled([this.#difference({ log, object, a, b }, signal), blaming]);
     const failed = done.find(({ status }) => status === "rejected");
     if (failed) throw failed.reason;
@@ -132,6 +133,11 @@ export class ObjectsView {
       this.diff.removeAttribute("aria-busy");
     }
   }
+}
+
+/** The older versions, for which nobody asked who made them. */
+function unblamed(known, blamed) {
+  return known.slice(blamed.length).map((one) => ({ ...one, evidence: [], conclusion: "" }));
 }
 
 function nothing(find) {

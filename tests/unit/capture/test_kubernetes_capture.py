@@ -19,9 +19,9 @@ from recorded_api_server import (
     recorded_api_server,
 )
 
-from muniment.balancer import kubernetes_reflector as reflecting
 from muniment.capture.port import Observation
 from muniment.capture.redaction import redactor
+from muniment.capture.systems import kubernetes_reflector as reflecting
 from muniment.capture.systems.kubernetes import KubernetesWatcher, Settings, parts, watchers
 from muniment.errors import SettingsError, Unavailable
 

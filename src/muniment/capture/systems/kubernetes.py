@@ -1,6 +1,6 @@
 """Watches what leads traffic into a Kubernetes cluster: Ingress, Gateway API, Services, TLS.
 
-Every collection is listed once and then watched (`balancer/kubernetes_reflector`), so an edit is
+Every collection is listed once and then watched (`kubernetes_reflector`), so an edit is
 learnt when it happens, and two edits between two looks are two events. A collection that the API
 server does not serve, such as the Gateway API where it is not installed, is looked for again every
 minute.
@@ -20,11 +20,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from muniment.balancer.kubernetes import ApiServer, Resource
 from muniment.balancer.kubernetes_access import Access
 from muniment.balancer.kubernetes_answers import Object
-from muniment.balancer.kubernetes_reflector import Events, Read, Reflector
 from muniment.capture.port import Observation, Watcher
 from muniment.capture.redaction import Redact
 from muniment.capture.section import Watched
 from muniment.capture.systems.kubernetes_objects import APPS, KINDS, Kind, snapshot_of
+from muniment.capture.systems.kubernetes_reflector import Events, Read, Reflector
 from muniment.clock import Clock, SystemClock
 
 DISCOVER_SECONDS = 60.0

@@ -53,7 +53,14 @@ class Backend:
         await writer.drain()
 
     def close(self) -> None:
-        """Ends the server and its thread."""
-        self._loop.call_soon_threadsafe(self._server.close)
+        """Ends the server, its connections and its thread."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+
+    async def _end(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)

@@ -12,19 +12,8 @@ from types import FrameType
 import click
 
 from muniment.cli.failure import AnswerIsNo
-from muniment.cli.options import Command, json_option
+from muniment.cli.options import agent_option, json_option
 from muniment.cli.terminal import bytes_text, note, one_line, quantity
-
-
-def _config_option(command: Command) -> Command:
-    return click.option(
-        "--config",
-        envvar="MUNIMENT_CAPTURE",
-        default="/etc/muniment/capture.toml",
-        show_default=True,
-        type=click.Path(path_type=Path),
-        help="The agent's configuration; also MUNIMENT_CAPTURE.",
-    )(command)
 
 
 @click.group()
@@ -33,7 +22,7 @@ def capture() -> None:
 
 
 @capture.command()
-@_config_option
+@agent_option
 @click.option("--verbose", is_flag=True, help="Tell of what goes well, too.")
 def run(config: Path, verbose: bool) -> None:
     """Run the agent until SIGTERM or Ctrl-C.
@@ -64,7 +53,7 @@ def run(config: Path, verbose: bool) -> None:
 
 
 @capture.command()
-@_config_option
+@agent_option
 def check(config: Path) -> None:
     """Check the configuration, the files that it names, and whether the endpoints take parcels."""
     from muniment.capture.checks import problems
@@ -82,7 +71,7 @@ def check(config: Path) -> None:
 
 
 @capture.command()
-@_config_option
+@agent_option
 def key(config: Path) -> None:
     """Print the public key that the agent's heads are signed with; it is made if there is none."""
     from muniment.capture.keys import signer
@@ -93,7 +82,7 @@ def key(config: Path) -> None:
 
 
 @capture.command()
-@_config_option
+@agent_option
 @json_option("Print the status as the agent wrote it.")
 def status(config: Path, as_json: bool) -> None:
     """Show what the agent last said of itself: streams, positions, what waits in the spool."""

@@ -73,6 +73,18 @@ def data_option(command: Command) -> Command:
     )(command)
 
 
+def agent_option(command: Command) -> Command:
+    """Adds --config, the configuration of the agent on this machine."""
+    return click.option(
+        "--config",
+        envvar="MUNIMENT_CAPTURE",
+        default="/etc/muniment/capture.toml",
+        show_default=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The agent's configuration; also MUNIMENT_CAPTURE.",
+    )(command)
+
+
 def check_source(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """A source type, as in `?as=haproxy`."""
     if not _SOURCE.fullmatch(value):

@@ -19,7 +19,7 @@ import click
 from muniment.capture.snapshot import Json, ObjectName
 from muniment.cli.client import Server
 from muniment.cli.failure import AnswerIsNo
-from muniment.cli.options import json_option, log_option, server_options
+from muniment.cli.options import agent_option, json_option, log_option, server_options
 from muniment.cli.patience import patiently
 from muniment.cli.terminal import note, one_line, printable, quantity
 from muniment.clock import SystemClock
@@ -31,21 +31,13 @@ if TYPE_CHECKING:
     from muniment.rollback.plan import Plan, Wanted
     from muniment.rollback.port import Applier
 
-CONFIG = Path("/etc/muniment/capture.toml")
 _File = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("object_", metavar="OBJECT", required=False)
 @click.option("--to", "version", help="The version: a number, `previous`, a digest, a time.")
-@click.option(
-    "--config",
-    envvar="MUNIMENT_CAPTURE",
-    type=_File,
-    default=CONFIG,
-    show_default=True,
-    help="The agent's configuration; also MUNIMENT_CAPTURE.",
-)
+@agent_option
 @click.option("--plan", "plan_to", type=_File, help="Write the plan to a file and do nothing.")
 @click.option("--apply", "plan_from", type=_File, help="Carry out a plan that was written.")
 @click.option("--yes", is_flag=True, help="Do not ask before the plan is carried out.")

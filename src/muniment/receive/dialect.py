@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+import orjson
+
 from muniment.errors import InputError, MunimentError
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
@@ -91,6 +93,20 @@ class Reply:
     body: bytes = b""
     media: str = "application/json"
     headers: Sequence[tuple[str, str]] = ()
+
+
+def problem_reply(error: MunimentError) -> Reply:
+    """Returns a refusal for a protocol without words of its own: problem details (RFC 9457)."""
+    problem = {
+        "type": f"urn:muniment:problem:{error.slug}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+    }
+    advice = getattr(error, "advice", "")
+    if advice:
+        problem["advice"] = advice
+    return Reply(error.status, orjson.dumps(problem), "application/problem+json")
 
 
 class Dialect(Protocol):

@@ -15,7 +15,7 @@ from muniment.capture.parcel import MEDIA, PATH, decode
 from muniment.errors import MunimentError, UnsupportedMedia
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
-from muniment.receive.dialect import Posting, Reply, Taken
+from muniment.receive.dialect import Posting, Reply, Taken, problem_reply
 from muniment.receive.groups import Records
 
 _DIGITS = 16
@@ -65,16 +65,7 @@ class Capture:
 
     def refused(self, posting: Posting, error: MunimentError) -> Reply:  # noqa: ARG002
         """Problem details (RFC 9457)."""
-        problem = {
-            "type": f"urn:muniment:problem:{error.slug}",
-            "title": error.title,
-            "status": error.status,
-            "detail": error.detail,
-        }
-        advice = getattr(error, "advice", "")
-        if advice:
-            problem["advice"] = advice
-        return Reply(error.status, orjson.dumps(problem), "application/problem+json")
+        return problem_reply(error)
 
 
 DIALECT = Capture()

@@ -21,7 +21,7 @@ from muniment.errors import InputError, MunimentError, UnsupportedMedia
 from muniment.json_cut import Members, elements, text_of
 from muniment.log import Acknowledgement
 from muniment.receive.coding import Coding, Grow
-from muniment.receive.dialect import Posting, Reply, Taken
+from muniment.receive.dialect import Posting, Reply, Taken, problem_reply
 from muniment.receive.groups import Records
 
 PATH = "/cloudevents"
@@ -84,16 +84,7 @@ class CloudEvents:
 
     def refused(self, posting: Posting, error: MunimentError) -> Reply:  # noqa: ARG002
         """Problem details (RFC 9457); the webhook specification leaves the payload open."""
-        problem = {
-            "type": f"urn:muniment:problem:{error.slug}",
-            "title": error.title,
-            "status": error.status,
-            "detail": error.detail,
-        }
-        advice = getattr(error, "advice", "")
-        if advice:
-            problem["advice"] = advice
-        return Reply(error.status, orjson.dumps(problem), "application/problem+json")
+        return problem_reply(error)
 
 
 def handshake(headers: Iterable[tuple[bytes, bytes]]) -> Reply:

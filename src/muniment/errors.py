@@ -9,13 +9,18 @@ MunimentError
 ├── NotFound               ask for something that exists
 │   ├── UnknownLog
 │   ├── UnknownShard
-│   └── NoSuchEntry
+│   ├── NoSuchEntry
+│   ├── Expired
+│   └── NoSuchObject
 ├── AccessDenied
 │   ├── Unauthenticated    show a token
-│   └── Forbidden          ask for the right
+│   ├── Forbidden          ask for the right
+│   └── StoreLocked        wait until the retention ends
 ├── TryLater               send the same again after `retry_after` seconds
 │   ├── Overloaded
 │   ├── StorageFailing
+│   ├── StoreFailing
+│   ├── Fenced
 │   └── Unavailable
 ├── EvidenceError          stop and look: what is stored is not what was promised
 │   ├── Corrupt
@@ -118,6 +123,21 @@ class NoSuchEntry(NotFound):
     title = "No such entry"
 
 
+class Expired(NotFound):
+    """The entry was there until its retention ended; its hash is still in the tree."""
+
+    status = 410
+    slug = "expired"
+    title = "Expired"
+
+
+class NoSuchObject(NotFound):
+    """The store has no object of that key, or its latest version is a delete marker."""
+
+    slug = "no-such-object"
+    title = "No such object"
+
+
 class AccessDenied(MunimentError):
     """The caller may not do this."""
 
@@ -136,6 +156,13 @@ class Unauthenticated(AccessDenied):
 
 class Forbidden(AccessDenied):
     """The token is valid, but does not carry the right."""
+
+
+class StoreLocked(AccessDenied):
+    """The store keeps an object as it is: its retention has not ended, or it is on hold."""
+
+    slug = "locked"
+    title = "Locked"
 
 
 class TryLater(MunimentError):
@@ -170,6 +197,31 @@ class StorageFailing(TryLater):
 
     slug = "storage-failing"
     title = "The storage fails"
+
+
+class StoreFailing(TryLater):
+    """An object store does not do what was asked.
+
+    `reason` is one of `unreachable`, `slow`, `busy` (429, 503), `full`, `credentials` (401, 403,
+    expired) and `refused`. `unknown` says that a write may have happened all the same.
+    """
+
+    slug = "store-failing"
+    title = "The store fails"
+
+    def __init__(
+        self, detail: str, *, reason: str = "refused", unknown: bool = False, retry_after: int = 2
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.reason = reason
+        self.unknown = unknown
+
+
+class Fenced(TryLater):
+    """Another node took this shard over: this one may not write to it any more."""
+
+    slug = "fenced"
+    title = "Another node writes this shard"
 
 
 class Unavailable(TryLater):

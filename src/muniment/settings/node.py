@@ -7,6 +7,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,14 @@ from muniment.settings.kinds import (
     Source,
 )
 from muniment.settings.listener import Listener, Protocol
+from muniment.settings.store import (
+    Durability,
+    Duration,
+    DurationOrOff,
+    Retention,
+    StoreSettings,
+    WalSettings,
+)
 
 PREFIX = "MUNIMENT_"
 CONFIG_FILE = Path("muniment.toml")
@@ -71,6 +80,17 @@ class Settings(BaseSettings):
     syslog_idle: float = Field(3_600.0, ge=1)
     receive: tuple[Listener, ...] = ()
 
+    durability: Durability = Durability.LOCAL
+    store: tuple[StoreSettings, ...] = ()
+    wal: WalSettings | None = None
+    retention: dict[str, Retention] = Field(default_factory=dict)
+    segment_size: ByteSize = Field(ByteSize(64 * MIB), ge=MIB, le=1024 * MIB)
+    segment_age: Duration = Field(timedelta(days=1), ge=timedelta(seconds=1))
+    cache_size: ByteSize | None = Field(None, ge=MIB)
+    cache_age: Duration | None = None
+    worm_check: DurationOrOff = timedelta(days=1)
+    retention_interval: Duration = Field(timedelta(hours=1), ge=timedelta(seconds=1))
+
     completeness: bool = True
     completeness_interval: float = Field(10.0, gt=0, le=3_600)
     completeness_grace: float = Field(30.0, gt=0, le=3_600)
@@ -84,6 +104,7 @@ class Settings(BaseSettings):
     max_body: ByteSize = Field(ByteSize(16 * MIB), ge=1024, le=1024 * MIB)
     max_decompressed: ByteSize = Field(ByteSize(64 * MIB), ge=1024, le=1024 * MIB)
     max_bodies: ByteSize = Field(ByteSize(256 * MIB), ge=MIB, le=65_536 * MIB)
+    max_attachment: ByteSize = Field(ByteSize(1024 * MIB), ge=1024, le=1024 * 1024 * MIB)
     max_connections: int = Field(2_000, ge=1, le=100_000)
     header_timeout: float = Field(10.0, gt=0, le=600)
     body_timeout: float = Field(10.0, gt=0, le=600)
@@ -105,9 +126,26 @@ class Settings(BaseSettings):
         groups = [one.group for one in self.receive if one.protocol is Protocol.KAFKA]
         if len(set(groups)) != len(groups):
             raise ValueError("receive: every kafka table has a group of its own")
+        self._check_stores()
         if self.max_bodies < self.max_body:
             raise ValueError("max_bodies is the memory of all bodies together: not below max_body")
         return self
+
+    def _check_stores(self) -> None:
+        names = [store.name for store in self.store]
+        if len(set(names)) != len(names):
+            raise ValueError("store: every table has a name of its own; the first is the primary")
+        if "wal" in names:
+            raise ValueError("store: `wal` is what the write-ahead store is called")
+        if (self.durability is Durability.REPLICATED) != (self.wal is not None):
+            raise ValueError("durability = replicated and a [wal] table go together")
+        if self.durability is Durability.REPLICATED and not self.store:
+            raise ValueError("durability = replicated needs a [[store]] for what is sealed")
+        if (self.cache_size or self.cache_age) and not self.store:
+            raise ValueError("cache_size and cache_age evict what a [[store]] has: name one")
+        wrong = sorted(set(self.retention) - set(self.logs))
+        if wrong:
+            raise ValueError(f"retention.{wrong[0]}: there is no such log in logs")
 
     def _targets(self) -> Iterator[tuple[str, str]]:
         """The logs that receivers write to, each with the name of the setting that says so."""

@@ -11,6 +11,7 @@ from muniment.kernel import Chunk
 from muniment.log.frame import BatchId
 
 DURABILITY_LOCAL = "local"
+DURABILITY_REPLICATED = "replicated"
 
 
 class Batch:

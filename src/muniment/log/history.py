@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from muniment import kernel
-from muniment.errors import Corrupt, InputError, SignatureInvalid
+from muniment.errors import Corrupt, InputError, SignatureInvalid, TryLater
 from muniment.log.batch import BatchIds
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.disk import Disk
@@ -15,7 +17,13 @@ from muniment.log.frame import HEADER_BYTES, BadFrame, BatchId, Frame, Kind, par
 from muniment.log.note import Note, Verifier
 from muniment.log.segment import Place, SegmentHeader, read_frame, segment_first, walk
 
-_SEGMENTS_FOR_IDS = 2
+SEGMENTS_FOR_IDS = 2
+BYTES_FOR_IDS = 128 << 20
+"""Batch ids are read back from so many segments at least, and from more within so many bytes."""
+
+S = TypeVar("S")
+
+_logger = logging.getLogger(__name__)
 
 
 def segment_names(disk: Disk, directory: Path) -> list[str]:
@@ -99,22 +107,39 @@ def checkpoint_frames(
 
 
 def read_batch_ids(disk: Disk, directory: Path) -> BatchIds:
-    """Returns the ids of the batches in the newest segments."""
+    """Returns the ids of the batches in the newest segments; see BYTES_FOR_IDS."""
     ids = BatchIds()
-    for name in reversed(segment_names(disk, directory)[-_SEGMENTS_FOR_IDS:]):
-        path = directory / name
-        batches: list[BatchId] = []
-        for place in all_places(disk, path):
-            if place.header.ids:
-                table = disk.read(path, place.offset + HEADER_BYTES, place.header.ids)
-                try:
-                    batches.extend(parse_batch_table(table, place.header.first))
-                except BadFrame as error:
-                    raise Corrupt(str(path), place.offset, error.expected, error.found) from error
-        ids.add_older(batches)
+    for name in newest(segment_names(disk, directory), lambda name: disk.size(directory / name)):
+        try:
+            ids.add_older(_ids_of(disk, directory / name))
+        except TryLater as error:  # it is in a store that does not answer
+            _logger.warning("%s: older batch ids are not remembered: %s", directory, error.detail)
+            break
         if ids.full:
             break
     return ids
+
+
+def newest(segments: Sequence[S], size: Callable[[S], int]) -> Iterator[S]:
+    """Yields the newest of a shard's segments, newest first: those that ids are read back from."""
+    total = 0
+    for number, segment in enumerate(reversed(segments)):
+        total += size(segment)
+        if number >= SEGMENTS_FOR_IDS and total > BYTES_FOR_IDS:
+            return
+        yield segment
+
+
+def _ids_of(disk: Disk, path: Path) -> list[BatchId]:
+    batches: list[BatchId] = []
+    for place in all_places(disk, path):
+        if place.header.ids:
+            table = disk.read(path, place.offset + HEADER_BYTES, place.header.ids)
+            try:
+                batches.extend(parse_batch_table(table, place.header.first))
+            except BadFrame as error:
+                raise Corrupt(str(path), place.offset, error.expected, error.found) from error
+    return batches
 
 
 def all_places(disk: Disk, path: Path) -> list[Place]:

@@ -1,33 +1,30 @@
 """Reading a shard back: entries, runs for followers, tiles, entry bundles, proofs.
 
 A reader needs nothing but the files, so that followers in other processes use it too. It sees
-entries up to the size it was told with `advance`, which whoever writes calls after a sync.
+entries up to the size it was told with `advance`, which whoever writes calls after a sync. Entries
+below the minimum of the shard's `pruned` note have expired; what is proved of the others needs
+their hashes only, which the tile files and the note keep.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 
 from muniment import kernel
-from muniment.errors import Corrupt, NoSuchEntry
+from muniment.errors import Corrupt, Expired, NoSuchEntry
 from muniment.log.disk import Disk, PosixDisk
-from muniment.log.frame import BadFrame, Frame, Kind
 from muniment.log.history import segment_names
-from muniment.log.merkle import consistency_proof, inclusion_proof
-from muniment.log.segment import (
-    SegmentHeader,
-    parse_seal,
-    read_frame,
-    seal_place,
-    segment_first,
-    segment_name,
-    walk,
-)
+from muniment.log.merkle import consistency_proof, inclusion_proof, range_root
+from muniment.log.pruned import Pruned, own_pruned
+from muniment.log.segment import segment_first, segment_name
 from muniment.log.tiles import DIRECTORY, HASH, WIDTH
+from muniment.log.walked import WalkedSegment
 
 _KEPT_PAYLOADS = 4
 _KEPT_TILES = 512
@@ -51,17 +48,6 @@ class PackedRun:
     payload: bytes
 
 
-@dataclass(slots=True)
-class _Segment:
-    """What is known of a segment's frames: first indexes and offsets, as far as walked."""
-
-    path: Path
-    offset: int
-    size: int
-    firsts: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-
-
 class ShardReader:
     """Reads a shard's directory. Safe for several threads."""
 
@@ -71,9 +57,11 @@ class ShardReader:
         self._lock = RLock()
         self._size = 0
         self._starts: list[int] = []
-        self._segments: OrderedDict[int, _Segment] = OrderedDict()
+        self._segments: OrderedDict[int, WalkedSegment] = OrderedDict()
         self._payloads: OrderedDict[tuple[Path, int], tuple[int, list[bytes]]] = OrderedDict()
         self._tiles: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._pruned: Pruned | None = None
+        self._looked = False
 
     @property
     def size(self) -> int:
@@ -84,15 +72,66 @@ class ShardReader:
         """Tells that the first `size` entries are durable."""
         self._size = max(self._size, size)
 
-    def entry(self, index: int) -> bytes:
-        """Returns an entry's bytes. Raises NoSuchEntry, or Corrupt where they do not verify."""
+    @property
+    def minimum(self) -> int:
+        """The first entry that has not expired, as far as is known: see `refresh`."""
+        if not self._looked:
+            self.refresh()
+        return self._pruned.minimum if self._pruned is not None else 0
+
+    @property
+    def pruned(self) -> Pruned | None:
+        """The note that says what has expired, as far as is known."""
+        return self._pruned if self.minimum else None
+
+    def refresh(self) -> int:
+        """Reads the `pruned` note again, as another process may have written it.
+
+        Returns the minimum. Raises Corrupt where the note does not hold.
+        """
+        found = own_pruned(self._disk, self._directory)
+        with self._lock:
+            self._looked = True
+            known = self._pruned.minimum if self._pruned is not None else 0
+            if found is not None and found.minimum > known:
+                self._pruned = found
+                self._forget(found.minimum)
+        return self._pruned.minimum if self._pruned is not None else 0
+
+    def _forget(self, minimum: int) -> None:
+        """Drops what is kept in memory of entries below the minimum."""
+        for key, (first, _) in list(self._payloads.items()):
+            if first < minimum:
+                del self._payloads[key]
+        for start in [start for start in self._segments if start < minimum]:
+            del self._segments[start]
+        self._starts = [start for start in self._starts if start >= minimum]
+        for tile in [tile for tile in self._tiles if tile[0] == 0]:
+            del self._tiles[tile]
+
+    def _check(self, index: int) -> None:
+        """Raises NoSuchEntry or Expired unless the entry is there."""
         if not 0 <= index < self._size:
             raise NoSuchEntry(f"entry {index} is not in a shard of {self._size} entries")
+        if index < self.minimum:
+            raise Expired(f"entry {index} has expired: entry {self.minimum} is the first one kept")
+
+    def entry(self, index: int) -> bytes:
+        """Returns an entry's bytes.
+
+        Raises NoSuchEntry, Expired below the minimum, or Corrupt where they do not verify.
+        """
+        self._check(index)
         first, entries = self._frame_of(index)
         return entries[index - first]
 
     def read(self, start: int, max_entries: int = 65_536, max_bytes: int = 8 << 20) -> Run:
-        """Returns entries from `start`, at least one where there is one, within the bounds."""
+        """Returns entries from `start`, at least one where there is one, within the bounds.
+
+        Raises Expired where `start` is below the minimum.
+        """
+        if start < self._size:
+            self._check(start)
         entries: list[bytes] = []
         total = 0
         stop = min(self._size, start + max_entries)
@@ -109,22 +148,33 @@ class ShardReader:
     def packed(self, start: int) -> PackedRun:
         """Returns the entries from `start` to the end of their frame, as they are packed.
 
-        Raises NoSuchEntry beyond the end, Corrupt where the frame does not verify.
+        Raises NoSuchEntry beyond the end, Expired below the minimum, Corrupt where the frame does
+        not verify.
         """
-        if not 0 <= start < self._size:
-            raise NoSuchEntry(f"entry {start} is not in a shard of {self._size} entries")
+        self._check(start)
         segment, offset = self._find(start)
-        frame = self._read_frame(segment, offset, start)
+        with self._kept(start):
+            frame = segment.frame(self._disk, offset, start)
         skipped = start - frame.first
         return PackedRun(start, frame.count - skipped, _without(frame.payload, skipped))
 
     def entry_bundle(self, number: int, width: int = WIDTH) -> bytes:
-        """Returns the tlog-tiles entry bundle of a level-0 tile: (uint16 length || entry)*."""
-        run = self._tile_entries(number, width)
-        return b"".join([len(entry).to_bytes(2, "big") + entry for entry in run])
+        """Returns the tlog-tiles entry bundle of a level-0 tile: (uint16 length || entry)*.
+
+        Raises Expired where one of its entries has: the minimum index in the sense of tlog-tiles
+        is that of the shard, rounded up to a whole tile.
+        """
+        start = number * WIDTH
+        if start + width > self._size:
+            raise NoSuchEntry(f"entries {start} to {start + width - 1} are not all there yet")
+        return _pack(self._entries(start, start + width))
 
     def tile(self, level: int, number: int, width: int = WIDTH) -> bytes:
-        """Returns the hashes of a tile, 32 bytes each. Raises NoSuchEntry where it is not yet."""
+        """Returns the hashes of a tile, 32 bytes each.
+
+        Raises NoSuchEntry where it is not yet there. Only tiles of level 0 whose entries have all
+        expired are gone (Expired).
+        """
         there = self._size >> 8 * level
         if number * WIDTH + width > there:
             raise NoSuchEntry(f"tile {level}/{number} of {width} hashes is not complete yet")
@@ -143,13 +193,25 @@ class ShardReader:
 
     def _read_tile(self, level: int, number: int, width: int) -> bytes:
         if level == 0:
-            return kernel.leaf_hashes(self.entry_bundle(number, width))
+            return self._leaves(number, width)
         path = self._directory / DIRECTORY / str(level)
         offset = number * WIDTH * HASH
         data = self._disk.read(path, offset, width * HASH)
         if len(data) != width * HASH:
             raise Corrupt(str(path), offset, f"{width * HASH} bytes of hashes", f"{len(data)}")
         return data
+
+    def _leaves(self, number: int, width: int) -> bytes:
+        """The leaf hashes of a tile: of expired entries from the note, else from the entries."""
+        start, minimum = number * WIDTH, self.minimum
+        pruned = self._pruned
+        if start + WIDTH <= minimum:
+            raise Expired(f"tile 0/{number} has expired: entry {minimum} is the first one kept")
+        known = pruned.edge if pruned is not None and start < minimum else b""
+        if len(known) >= width * HASH:
+            return known[: width * HASH]
+        entries = self._entries(start + len(known) // HASH, start + width)
+        return known + kernel.leaf_hashes(_pack(entries))
 
     def subtree(self, level: int, number: int) -> bytes:
         """Returns the root of a perfect subtree; see `merkle.Subtree`."""
@@ -171,24 +233,23 @@ class ShardReader:
             raise NoSuchEntry(f"trees of {old} and {new} are not in one of {self._size} entries")
         return consistency_proof(old, new, self.subtree)
 
+    def root_at(self, size: int) -> bytes:
+        """Returns the root of the tree of the first `size` entries. Raises NoSuchEntry, Expired."""
+        if not 0 <= size <= self._size:
+            raise NoSuchEntry(f"a tree of {size} is not in one of {self._size} entries")
+        return range_root(0, size, self.subtree)
+
     def root_after(self, index: int) -> tuple[int, bytes]:
         """Returns size and root of the tree after the group commit that holds an entry."""
+        self._check(index)
         with self._lock:
             segment = self._segment_of(index)
-            place = bisect_right(segment.firsts, index) - 1
-            end = self._disk.size(segment.path)
-            for found in walk(self._disk, segment.path, segment.offsets[place], end):
-                if found.header.ends:
-                    return found.header.size, found.header.root
-        raise Corrupt(str(segment.path), segment.offset, "the end of a group commit", "none")
+            return segment.commit_end(self._disk, index)
 
-    def _tile_entries(self, number: int, width: int) -> list[bytes]:
-        start = number * WIDTH
-        if start + width > self._size:
-            raise NoSuchEntry(f"entries {start} to {start + width - 1} are not all there yet")
+    def _entries(self, start: int, stop: int) -> list[bytes]:
         entries: list[bytes] = []
-        while len(entries) < width:
-            entries += self.read(start + len(entries), width - len(entries)).entries
+        while start + len(entries) < stop:
+            entries += self.read(start + len(entries), stop - start - len(entries)).entries
         return entries
 
     def _frame_of(self, index: int) -> tuple[int, list[bytes]]:
@@ -200,7 +261,8 @@ class ShardReader:
             if known is not None:
                 self._payloads.move_to_end(key)
                 return known
-        frame = self._read_frame(segment, offset, index)
+        with self._kept(index):
+            frame = segment.frame(self._disk, offset, index)
         try:
             entries = kernel.unpack(frame.payload)
         except ValueError as error:
@@ -213,73 +275,51 @@ class ShardReader:
                 self._payloads.popitem(last=False)
         return frame.first, entries
 
-    def _find(self, index: int) -> tuple[_Segment, int]:
+    def _find(self, index: int) -> tuple[WalkedSegment, int]:
         """Returns the segment that holds an entry, and the offset of the frame."""
-        with self._lock:
+        with self._lock, self._kept(index):
             segment = self._segment_of(index)
-            return segment, segment.offsets[bisect_right(segment.firsts, index) - 1]
+            return segment, segment.place(index)
 
-    def _read_frame(self, segment: _Segment, offset: int, index: int) -> Frame:
-        place = next(walk(self._disk, segment.path, offset, segment.offset))
-        frame = read_frame(self._disk, segment.path, place)
-        if frame.kind is not Kind.ENTRIES or not 0 <= index - frame.first < frame.count:
-            raise Corrupt(str(segment.path), offset, f"entry {index}", f"from {frame.first}")
-        return frame
+    @contextmanager
+    def _kept(self, index: int) -> Iterator[None]:
+        """A segment that is not there any more may have expired meanwhile."""
+        try:
+            yield
+        except FileNotFoundError:
+            self.refresh()
+            self._check(index)
+            raise
 
-    def _segment_of(self, index: int) -> _Segment:
+    def _segment_of(self, index: int) -> WalkedSegment:
         """Returns the segment that holds `index`, its frames walked at least that far."""
         number = bisect_right(self._starts, index) - 1
-        if number == len(self._starts) - 1:
+        if number < 0 or number == len(self._starts) - 1:
             known = self._segments.get(self._starts[number]) if self._starts else None
             if known is None or index >= known.size:
                 self._list_segments()
                 number = bisect_right(self._starts, index) - 1
         if number < 0:
+            self._check(index)
             raise Corrupt(str(self._directory), 0, f"a segment with entry {index}", "none")
         first = self._starts[number]
         segment = self._segments.get(first)
         if segment is None:
-            segment = self._open(self._directory / segment_name(first), first)
+            path = self._directory / segment_name(first)
+            segment = WalkedSegment.open(self._disk, path, first)
         self._segments[first] = segment
         self._segments.move_to_end(first)
         while len(self._segments) > _KEPT_SEGMENTS:
             self._segments.popitem(last=False)
         if index >= segment.size:
-            self._walk_on(segment, index)
+            segment.walk_on(self._disk, index)
         return segment
 
     def _list_segments(self) -> None:
         names = segment_names(self._disk, self._directory)
         firsts = (segment_first(name) for name in names)
-        self._starts = [first for first in firsts if first is not None]
-
-    def _open(self, path: Path, first: int) -> _Segment:
-        header = SegmentHeader.read(self._disk, path)
-        if header.first != first:
-            raise Corrupt(str(path), 0, f"a segment from entry {first}", f"from {header.first}")
-        segment = _Segment(path, header.length, first)
-        seal = seal_place(self._disk, path)
-        if seal is not None:
-            try:
-                places = parse_seal(read_frame(self._disk, path, seal).payload)
-            except BadFrame as error:
-                raise Corrupt(str(path), seal.offset, error.expected, error.found) from error
-            segment.firsts = [place[0] for place in places]
-            segment.offsets = [place[1] for place in places]
-            segment.offset, segment.size = seal.offset, seal.header.size
-        return segment
-
-    def _walk_on(self, segment: _Segment, index: int) -> None:
-        """Walks the frames that were written since, up to the one that holds `index`."""
-        end = self._disk.size(segment.path)
-        for place in walk(self._disk, segment.path, segment.offset, end):
-            if place.header.kind is Kind.ENTRIES:
-                segment.firsts.append(place.header.first)
-                segment.offsets.append(place.offset)
-            segment.offset, segment.size = place.end, place.header.size
-            if segment.size > index:
-                return
-        raise Corrupt(str(segment.path), segment.offset, f"entry {index}", "the end of the file")
+        minimum = self.refresh()
+        self._starts = [first for first in firsts if first is not None and first >= minimum]
 
 
 def _without(payload: bytes, entries: int) -> bytes:
@@ -288,3 +328,7 @@ def _without(payload: bytes, entries: int) -> bytes:
     for _ in range(entries):
         offset += 2 + int.from_bytes(payload[offset : offset + 2], "big")
     return payload[offset:]
+
+
+def _pack(entries: list[bytes]) -> bytes:
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from muniment import kernel
-from muniment.errors import Corrupt
+from muniment.errors import Corrupt, SettingsError
 from muniment.log.committer import CHECKPOINTS
 from muniment.log.disk import Disk, write_file
 from muniment.log.frame import Kind
@@ -27,12 +27,32 @@ from muniment.log.history import (
 )
 from muniment.log.last_segment import LastSegment, check_place, could_be_torn, last_segment
 from muniment.log.note import Verifier
+from muniment.log.rewrite import rewrite
 from muniment.log.segment import Place, SegmentHeader, read_frame
 from muniment.log.tail import Tail
 from muniment.log.tiles import DIRECTORY, TileFiles, check_edge
 
+VERIFIER = "verifier"
 CUT = ".cut-"
 _CHECKPOINT_TAIL = 64 << 10
+
+
+def check_key(disk: Disk, directory: Path, verifier: Verifier) -> None:
+    """Raises Corrupt where a shard has no `verifier`, SettingsError where its key is another."""
+    path = directory / VERIFIER
+    try:
+        found = disk.read(path).decode(errors="replace").strip()
+    except FileNotFoundError:
+        raise Corrupt(str(path), 0, f"the verifier key {verifier}", "no file") from None
+    if found != str(verifier):
+        raise SettingsError(f"{path} names the key {found}, the key given is that of {verifier}")
+
+
+def remove_drafts(disk: Disk, directory: Path) -> None:
+    """Removes files that a crash left half made; they were never renamed into place."""
+    for name in disk.names(directory):
+        if name.startswith(".") and name.endswith(".new"):
+            disk.remove(directory / name)
 
 
 def open_tail(disk: Disk, directory: Path, verifier: Verifier) -> Tail:
@@ -192,7 +212,7 @@ def _keep(disk: Disk, segment: LastSegment) -> None:
 def _write_anew(disk: Disk, segment: LastSegment, torn: bool) -> None:
     path = segment.path
     try:
-        write_file(disk, path, disk.read(path, 0, segment.end if torn else segment.size))
+        rewrite(disk, path, segment.end if torn else segment.size)
     except OSError as error:
         if torn or error.errno != ENOSPC:
             raise

@@ -28,7 +28,10 @@ class Finding:
 
 @dataclass(slots=True)
 class ShardReport:
-    """What was read of one shard. `size` and `root` are as recomputed from the entries."""
+    """What was read of one shard. `size` and `root` are as recomputed from the entries.
+
+    `minimum` is the first entry that has not expired; `notes` are remarks that are no findings.
+    """
 
     directory: str
     origin: str = ""
@@ -37,7 +40,9 @@ class ShardReport:
     segments: int = 0
     checkpoints: int = 0
     bytes: int = 0
+    minimum: int = 0
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def find(self, file: object, problem: str, offset: int | None = None) -> None:
         """Adds a finding."""

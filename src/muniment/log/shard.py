@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 
 from muniment import kernel
 from muniment.clock import Clock, SystemClock, rfc3339
-from muniment.errors import Corrupt, SettingsError
+from muniment.errors import MunimentError
 from muniment.kernel import MAX_ENTRY_BYTES
 from muniment.log.batch import Acknowledgement, Batch
 from muniment.log.checkpoint import Checkpoint
@@ -20,11 +21,13 @@ from muniment.log.history import read_batch_ids
 from muniment.log.note import Signer
 from muniment.log.proof_file import ProofFile
 from muniment.log.reader import ShardReader
-from muniment.log.recovery import cut_files, cut_record, open_tail
-from muniment.log.tail import SegmentLimits
+from muniment.log.recovery import VERIFIER as VERIFIER
+from muniment.log.recovery import check_key, cut_files, cut_record, open_tail, remove_drafts
+from muniment.log.replica import Replica
+from muniment.log.replicated import ReplicatedWriter
+from muniment.log.tail import SegmentLimits, Tail
 from muniment.log.writer import Done, Health, Writer, WriterMetrics
 
-VERIFIER = "verifier"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 """Names of logs and shards: they are parts of paths, of URLs and of key names."""
 
@@ -71,23 +74,33 @@ class Shard:
         clock: Clock | None = None,
         limits: SegmentLimits | None = None,
         queue_bytes: int = 64 << 20,
+        replica: Replica | None = None,
     ) -> Shard:
         """Opens a shard for writing, mending what a crash may leave.
 
-        One process may do so at a time; the caller sees to that. Raises Corrupt where the files
-        are not what was promised, SettingsError where the key is not this shard's.
+        One process may do so at a time; the caller sees to that. With a replica, all that it has
+        stored must be in the files already (`Replay`), and `close` closes it too; where this
+        raises, the caller does. Raises Corrupt where the files are not what was promised,
+        SettingsError where the key is not this shard's.
         """
         disk, clock = disk or PosixDisk(), clock or SystemClock()
-        _check_key(disk, directory, signer)
-        _remove_drafts(disk, directory)
+        check_key(disk, directory, signer.verifier)
+        remove_drafts(disk, directory)
         tail = open_tail(disk, directory, signer.verifier)
         reader = ShardReader(directory, disk)
         reader.advance(tail.size)
-        committer = Committer(disk, directory, signer, tail, limits)
+        reader.refresh()  # a note on what has expired that does not hold is found now
+        replicated = replica is not None
+        committer = Committer(disk, directory, signer, tail, limits, replicated=replicated)
         ids = read_batch_ids(disk, directory)
-        writer = Writer(log, directory.name, committer, ids, reader, clock, queue_bytes=queue_bytes)
+        parts = (log, directory.name, committer, ids, reader, clock)
+        writer = (
+            Writer(*parts, queue_bytes=queue_bytes)
+            if replica is None
+            else ReplicatedWriter(*parts, replica, queue_bytes=queue_bytes)
+        )
         shard = cls(log, directory.name, committer, writer, reader, str(signer.verifier))
-        writer.start()
+        writer.start(_age(reader, tail, clock))
         try:
             shard._record_cuts(disk, directory, clock)
         except BaseException:
@@ -119,6 +132,13 @@ class Shard:
         For any thread; those of batches that are being committed may be missing.
         """
         return self._writer.batch_ids()
+
+    def knows(self, id_: str) -> bool:
+        """Whether a batch of this id waits for its answer, or is remembered as durable.
+
+        Cheap, and for any thread.
+        """
+        return self._writer.knows(id_)
 
     def submit(self, batch: Batch) -> Future[Acknowledgement]:
         """Queues a batch; see Writer.submit."""
@@ -154,6 +174,25 @@ class Shard:
         """Called on the writer's thread with the durable size after each commit; be quick."""
         return self._writer.on_commit
 
+    @property
+    def on_seal(self) -> list[Callable[[Path], None]]:
+        """Called on the writer's thread with each segment that was sealed; be quick."""
+        return self._writer.on_seal
+
+    @property
+    def fenced(self) -> bool:
+        """Whether another node writes this shard: this one never will again."""
+        return self._writer.fenced
+
+    @property
+    def writable(self) -> bool:
+        """Whether batches can be taken at all, now or once a store or disk is well again."""
+        return not self.fenced
+
+    def seal(self) -> None:
+        """Has the open segment sealed soon, if it holds entries, as if its age had come."""
+        self._writer.seal()
+
     def checkpoint(self) -> str | None:
         """Returns the published checkpoint, or None for a log that has none yet."""
         return self._committer.tail.published
@@ -178,25 +217,18 @@ class Shard:
         self._writer.close()
 
 
+def _age(reader: ShardReader, tail: Tail, clock: Clock) -> float:
+    """Returns how many seconds ago the first entry of the open segment came, as far as it says."""
+    if tail.segment is None or not tail.places:
+        return 0.0
+    try:
+        header = json.loads(reader.entry(tail.segment.first).partition(b"\n")[0])
+        came = datetime.fromisoformat(header["at"])
+        return max(0.0, (clock.now() - came).total_seconds())
+    except (MunimentError, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 0.0
+
+
 def _own_header(clock: Clock, source: str) -> bytes:
     header = {"at": rfc3339(clock.now()), "via": "muniment", "as": source}
     return json.dumps(header, separators=(",", ":")).encode() + b"\n"
-
-
-def _check_key(disk: Disk, directory: Path, signer: Signer) -> None:
-    path = directory / VERIFIER
-    try:
-        found = disk.read(path).decode(errors="replace").strip()
-    except FileNotFoundError:
-        raise Corrupt(str(path), 0, f"the verifier key {signer.verifier}", "no file") from None
-    if found != str(signer.verifier):
-        raise SettingsError(
-            f"{path} names the key {found}, the private key given is that of {signer.verifier}"
-        )
-
-
-def _remove_drafts(disk: Disk, directory: Path) -> None:
-    """Removes files that a crash left half made; they were never renamed into place."""
-    for name in disk.names(directory):
-        if name.startswith(".") and name.endswith(".new"):
-            disk.remove(directory / name)

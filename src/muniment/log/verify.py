@@ -12,18 +12,28 @@ from pathlib import Path
 
 from muniment import kernel
 from muniment.errors import Corrupt, InputError, SignatureInvalid
-from muniment.log.checkpoint import Checkpoint, split_notes
+from muniment.log.checkpoint import Checkpoint
 from muniment.log.committer import CHECKPOINTS
 from muniment.log.disk import Disk, PosixDisk
 from muniment.log.frame import MAGIC as FRAME_MAGIC
 from muniment.log.frame import Kind
 from muniment.log.history import segment_names
 from muniment.log.note import Note, Verifier
+from muniment.log.pruned import PRUNED
 from muniment.log.recovery import CUT
 from muniment.log.report import ShardReport
 from muniment.log.segment import TRAILER, SegmentHeader, segment_first, walk
 from muniment.log.shard import VERIFIER
-from muniment.log.tiles import DIRECTORY, HASH, completed
+from muniment.log.tiles import DIRECTORY
+from muniment.log.verify_beside import compare_checkpoints, compare_tiles, compare_trust
+from muniment.log.verify_pruned import (
+    check_act,
+    earlier_checkpoints,
+    leave_out,
+    read_note,
+    start_of,
+    tiles_before,
+)
 from muniment.log.verify_segment import SegmentCheck, check_segment
 
 Progress = Callable[[int], None]
@@ -47,12 +57,35 @@ def verify_shard(
     `live` says that a writer is at work, so that files may grow while they are read.
     """
     disk = disk or PosixDisk()
-    report = ShardReport(str(directory))
-    verifier = _read_verifier(disk, directory, keys, report)
-    if verifier is None:
-        return report
-    report.origin = verifier.name
+    while True:
+        report = ShardReport(str(directory))
+        verifier = _read_verifier(disk, directory, keys, report)
+        if verifier is None:
+            return report
+        report.origin = verifier.name
+        _verify(disk, directory, verifier, trust, jobs, live, progress, report)
+        if not live or not report.findings or not _went_on(disk, directory, verifier, report):
+            return report
+
+
+def _went_on(disk: Disk, directory: Path, verifier: Verifier, report: ShardReport) -> bool:
+    """Whether more segments have expired while they were read."""
+    now = read_note(disk, directory, verifier, ShardReport(str(directory)))
+    return now is not None and now.minimum > report.minimum
+
+
+def _verify(
+    disk: Disk,
+    directory: Path,
+    verifier: Verifier,
+    trust: Sequence[str],
+    jobs: int,
+    live: bool,
+    progress: Progress | None,
+    report: ShardReport,
+) -> None:
     _check_names(disk, directory, report)
+    pruned = read_note(disk, directory, verifier, report)
     published = _read(disk, directory / CHECKPOINTS)
     trusted = trusted_checkpoints(trust, verifier, directory / VERIFIER, report)
     checks = []
@@ -62,12 +95,19 @@ def verify_shard(
         if progress is not None:
             progress(check.length)
     checks.sort(key=lambda check: check.path.name)
-    whole = _join(checks, report)
-    covered = _compare_checkpoints(directory / CHECKPOINTS, published, checks, whole, live, report)
+    checks = leave_out(pruned, checks, report)
+    start = start_of(pruned, directory, checks, report)
+    whole = _join(checks, start, report)
+    path = directory / CHECKPOINTS
+    oldest = next((frame.note for check in checks for frame in check.checkpoints), None)
+    earlier = earlier_checkpoints(pruned, path, published, oldest, verifier, report)
+    covered = compare_checkpoints(path, published, earlier.length, checks, whole, live, report)
     if whole:
-        _compare_tiles(disk, directory / DIRECTORY, checks, covered, live, report)
-        _compare_trust(directory, trusted, checks, report)
-    return report
+        tiles = directory / DIRECTORY
+        before = tiles_before(pruned, disk, tiles, start[1], report)
+        compare_tiles(disk, tiles, before, checks, covered, live, report)
+        compare_trust(directory, trusted, checks, earlier, report)
+        check_act(pruned, disk, directory, report)
 
 
 def _read(disk: Disk, path: Path) -> bytes:
@@ -96,7 +136,7 @@ def _read_verifier(
 
 
 def _check_names(disk: Disk, directory: Path, report: ShardReport) -> None:
-    known = {VERIFIER, CHECKPOINTS, DIRECTORY}
+    known = {VERIFIER, CHECKPOINTS, DIRECTORY, PRUNED}
     for name in disk.names(directory):
         if name in known or segment_first(name) is not None:
             continue
@@ -176,10 +216,10 @@ def _whole_frames(disk: Disk, path: Path) -> int | None:
     return end
 
 
-def _join(checks: Sequence[SegmentCheck], report: ShardReport) -> bool:
+def _join(checks: Sequence[SegmentCheck], start: tuple[int, bytes], report: ShardReport) -> bool:
     """Checks that each segment goes on where the one before ended. Says whether all is whole."""
     report.segments = len(checks)
-    size, frontier = 0, b""
+    size, frontier = start
     before: SegmentCheck | None = None
     whole = True
     for check in checks:
@@ -197,110 +237,3 @@ def _join(checks: Sequence[SegmentCheck], report: ShardReport) -> bool:
         size, frontier, before = check.size, check.frontier, check
     report.size, report.root = size, kernel.root(frontier).hex() if whole else ""
     return whole
-
-
-def _compare_checkpoints(
-    path: Path,
-    published: bytes,
-    checks: Sequence[SegmentCheck],
-    whole: bool,
-    live: bool,
-    report: ShardReport,
-) -> int:
-    """`checkpoints` must hold just the checkpoints that stand in the segments.
-
-    Beside a writer, `published` was read before the segments: they may hold more, never less.
-    Returns the size of the last checkpoint that is in both.
-    """
-    frames = [frame for check in checks for frame in check.checkpoints]
-    report.checkpoints = len(frames)
-    offset = covered = 0
-    for frame in frames:
-        note = frame.note.encode()
-        found = published[offset : offset + len(note)]
-        if found != note:
-            if live and offset + len(found) == len(published) and note.startswith(found):
-                return covered
-            text = _describe(found)
-            report.find(path, f"expected the checkpoint of size {frame.size}, found {text}", offset)
-            return covered
-        offset, covered = offset + len(note), frame.size
-    if offset < len(published) and (whole or not checks):
-        rest = published[offset:]
-        report.find(
-            path,
-            f"holds a checkpoint that the segments do not: {_describe(rest)}; they end at "
-            f"{report.size} entries",
-            offset,
-        )
-    return covered
-
-
-def _describe(data: bytes) -> str:
-    if not data:
-        return "the end of the file"
-    try:
-        checkpoint = Checkpoint.of_note(split_notes(data.decode())[0])
-    except (InputError, UnicodeDecodeError):
-        return repr(data[:80])
-    return f"one of size {checkpoint.size} with root {checkpoint.root.hex()}"
-
-
-def _compare_tiles(
-    disk: Disk,
-    directory: Path,
-    checks: Sequence[SegmentCheck],
-    covered: int,
-    live: bool,
-    report: ShardReport,
-) -> None:
-    """The tile files must hold the hashes of the tree; beside a writer, those of `covered`."""
-    names = disk.names(directory) if directory.name in disk.names(directory.parent) else []
-    size = report.size
-    level = 1
-    while completed(size, level):
-        path = directory / str(level)
-        hashes = [
-            h for check in checks if level <= len(check.tiles) for h in check.tiles[level - 1]
-        ]
-        expected = b"".join(hashes)
-        found = disk.read(path) if path.name in names else b""
-        common = len(expected)
-        if live:
-            common = max(min(len(found), len(expected)), completed(covered, level) * HASH)
-        if found[:common] != expected[:common] or (not live and len(found) != len(expected)):
-            offset = next(
-                (i for i in range(common) if found[i : i + 1] != expected[i : i + 1]), common
-            )
-            place = offset // HASH
-            report.find(path, f"hash {place} is not that of the entries below it", offset)
-        level += 1
-    known = {str(number) for number in range(1, level)}
-    for name in names:
-        if name not in known and not live:
-            report.find(directory / name, "is no tile file of a log of this size")
-
-
-def _compare_trust(
-    directory: Path,
-    trusted: Sequence[Checkpoint],
-    checks: Sequence[SegmentCheck],
-    report: ShardReport,
-) -> None:
-    roots = {0: kernel.root(b"")}
-    for check in checks:
-        roots.update(check.roots)
-    for checkpoint in trusted:
-        if checkpoint.size > report.size:
-            report.find(
-                directory,
-                f"rolled back or cut short: a checkpoint kept elsewhere says {checkpoint.size} "
-                f"entries, here are {report.size}",
-            )
-        elif roots.get(checkpoint.size) != checkpoint.root:
-            found = roots.get(checkpoint.size, b"").hex() or "none"
-            report.find(
-                directory,
-                f"another history: a checkpoint kept elsewhere says root {checkpoint.root.hex()} "
-                f"at size {checkpoint.size}, here it is {found}",
-            )

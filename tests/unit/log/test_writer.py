@@ -154,6 +154,15 @@ def test_nobody_can_cancel_what_was_taken(held: Held) -> None:
     assert take(shard, lines("third")).first == 2
 
 
+def test_an_id_is_known_from_the_moment_it_is_taken(held: Held) -> None:
+    shard, gate, first = held
+    waiting = shard.submit(lines("a", id_="one"))
+    assert shard.knows("one") and not shard.knows("two")
+    gate.open()
+    first.result(60), waiting.result(60)
+    assert shard.knows("one") and shard.writable and not shard.fenced
+
+
 @pytest.mark.parametrize("close", [Shard.close, lambda shard: shard.wait_published(3, 60)])
 def test_the_published_checkpoint_covers_what_was_acknowledged(
     close: Callable[[Shard], object],

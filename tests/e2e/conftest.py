@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .harness.ceph import ceph  # noqa: F401 (a session has one gateway)
 from .harness.haproxy import HAProxy, haproxy
 from .harness.nginx import Nginx, nginx
 from .harness.server import MunimentServer, serving

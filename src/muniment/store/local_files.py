@@ -1,0 +1,255 @@
+"""The files of a local store: drafts that a crash leaves hidden, and names that appear whole.
+
+<folder>/<key>            an object, mode 0444; see `local_names`
+<folder>/.../.<name>.lock its retention and hold; see `local_policy`
+<folder>/.muniment/       drafts, and the file that those who change an object lock
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from muniment.errors import StoreFailing
+from muniment.log.disk import PosixDisk
+from muniment.store.local_attribute import set_immutable
+from muniment.store.local_names import path_of
+from muniment.store.port import Body
+
+OWN, DRAFTS, GUARD = ".muniment", "drafts", "guard"
+CHUNK = 1 << 20
+PAUSE = 0.005
+"""Seconds between two looks at a lock that another process holds."""
+
+_REASONS = {
+    errno.ENOSPC: "full",
+    errno.EDQUOT: "full",
+    errno.EFBIG: "full",
+    errno.EACCES: "credentials",
+    errno.EPERM: "credentials",
+    errno.EIO: "unreachable",
+    errno.ENODEV: "unreachable",
+    errno.ENOTCONN: "unreachable",
+    errno.ESTALE: "unreachable",
+    errno.ETIMEDOUT: "slow",
+    errno.EMFILE: "busy",
+    errno.ENFILE: "busy",
+    errno.ENOLCK: "busy",
+}
+
+
+@contextlib.contextmanager
+def translating(what: str, *, unknown: bool = False) -> Iterator[None]:
+    """Turns OSError into StoreFailing; `unknown` where the object may stand there already."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, "refused")
+        detail = f"{what}: {error.strerror or error}"
+        raise StoreFailing(detail, reason=reason, unknown=unknown) from error
+
+
+class Draft:
+    """An open, synced file under a hidden name."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self.descriptor = path, descriptor
+
+    def link(self, path: Path) -> bool:
+        """Gives the file its name, unless it is taken: atomic, also over NFS (link(2)).
+
+        Where an answer of NFS was lost and the request repeated, EEXIST speaks of our own link:
+        the count of links tells.
+        """
+        try:
+            os.link(self.path, path, follow_symlinks=False)
+        except FileExistsError:
+            if os.fstat(self.descriptor).st_nlink < 2:
+                return False
+        self.path.unlink()
+        return True
+
+
+class LocalFiles:
+    """A folder of objects. Raises OSError, and StoreFailing where it waits too long."""
+
+    def __init__(self, root: Path, timeout: float) -> None:
+        self.root, self._timeout = root, timeout
+        self._disk = PosixDisk()
+        self._is_ready = False
+        self._mutex = threading.RLock()
+        self._depth = 0
+
+    def ready(self) -> None:
+        """Makes the folder, in one that is there, and removes the drafts of those who died."""
+        if self._is_ready:
+            return
+        drafts = self.root / OWN / DRAFTS
+        try:
+            if not drafts.is_dir():
+                if not self.root.parent.is_dir():
+                    raise StoreFailing(f"{self.root.parent} is not there", reason="unreachable")
+                self.root.mkdir(mode=0o700, exist_ok=True)
+                self._disk.make_directory(drafts)
+            with self.alone():
+                self._sweep(drafts)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES) or not self.root.is_dir():
+                raise
+        self._is_ready = True
+
+    def path(self, key: str) -> Path:
+        """The file of a key. Raises StoreFailing for what is no key."""
+        return self.root.joinpath(*path_of(key))
+
+    def make_folder(self, path: Path) -> None:
+        """Makes the folders of a file, durably."""
+        self._disk.make_directory(path.parent)
+
+    def sync_folder(self, path: Path) -> None:
+        """Makes the names beside a file durable."""
+        self._disk.sync_directory(path.parent)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only one thread of one process changes what stands here already; may be nested."""
+        if not self._mutex.acquire(timeout=self._timeout):
+            raise StoreFailing(f"{self.root}: no answer in time", reason="slow")
+        try:
+            with contextlib.ExitStack() as stack:
+                if self._depth == 0:
+                    stack.enter_context(self._guard())
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+        finally:
+            self._mutex.release()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self.root / OWN / GUARD, flags, 0o600)
+        try:
+            give_up = time.monotonic() + self._timeout
+            while not _locked(descriptor):
+                if time.monotonic() > give_up:
+                    raise StoreFailing(f"{self.root} is held by another process", reason="busy")
+                time.sleep(PAUSE)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def draft(self, body: Body, sha256: bytes) -> Iterator[Draft]:
+        """A draft with these bytes, synced, mode 0444; removed where it got no name.
+
+        Raises StoreFailing where the bytes do not have the given SHA-256.
+        """
+        path = self.root / OWN / DRAFTS / secrets.token_hex(16)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        with self.alone():  # so that no sweep sees a draft before its lock
+            descriptor = os.open(path, flags, 0o600)
+            _locked(descriptor)
+        try:
+            if sha256 not in (b"", _write(descriptor, body)):
+                raise StoreFailing("the bytes have another SHA-256 than the one given")
+            os.fchmod(descriptor, 0o444)
+            os.fsync(descriptor)
+            yield Draft(path, descriptor)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            os.close(descriptor)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Puts a small durable file in the place of another; a crash leaves old or new."""
+        with self.draft(data, b"") as draft:
+            draft.path.rename(path)
+            self.sync_folder(path)
+
+    def can_lock(self) -> bool:
+        """Whether the immutable attribute holds here: tried on a draft, which is removed again."""
+        with self.draft(b"", b"") as draft:
+            try:
+                return set_immutable(draft.path, True) and not _writable(draft.path)
+            finally:
+                set_immutable(draft.path, False)
+
+    def read(self, path: Path, offset: int = 0, length: int | None = None) -> bytes:
+        """Returns bytes of a regular file. FileNotFoundError where there is none."""
+        return self._disk.read(path, offset, length) if is_file(path) else _none(path)
+
+    def _sweep(self, drafts: Path) -> None:
+        for path in list(drafts.iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # its writer has just come to its end
+                self._remove_dead(path)
+
+    def _remove_dead(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if not _locked(descriptor):
+                return  # somebody writes it now
+            if os.fstat(descriptor).st_nlink == 1:
+                set_immutable(path, False)
+            path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(descriptor: int, body: Body) -> bytes:
+    """Writes all of it and returns its SHA-256."""
+    digest = hashlib.sha256()
+    if isinstance(body, bytes):
+        _write_all(descriptor, body)
+        digest.update(body)
+    else:
+        with body.open("rb") as source:
+            while chunk := source.read(CHUNK):
+                _write_all(descriptor, chunk)
+                digest.update(chunk)
+    return digest.digest()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _writable(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    return True
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _none(path: Path) -> bytes:
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

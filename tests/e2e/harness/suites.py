@@ -1,0 +1,13 @@
+"""The behaviour suites of tests/unit/store, for the stores that run here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "unit" / "store"))
+
+from behaviour import StoreBehaviour
+from behaviour_locks import LockBehaviour
+
+__all__ = ["LockBehaviour", "StoreBehaviour"]

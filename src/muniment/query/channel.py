@@ -44,18 +44,19 @@ Answer = dict[str, Any]
 class Channel:
     """Keeps a process running and carries questions and answers.
 
-    `logs` is asked for whenever a process starts; `on_news` is given what has become searchable,
-    as the index after the last searchable entry by log and shard, and which logs are followed.
+    `beginning` gives what a process is told first, whenever one starts; `on_news` is given what
+    has become searchable, as the index after the last searchable entry by log and shard, and
+    which logs are followed.
     """
 
     def __init__(
         self,
         command: Sequence[str],
-        logs: Callable[[], Mapping[str, Sequence[str]]],
+        beginning: Callable[[], Mapping[str, Any]],
         on_news: Callable[[Mapping[str, dict[str, int]], Sequence[str]], None],
     ) -> None:
         self._command = command
-        self._logs = logs
+        self._beginning = beginning
         self._on_news = on_news
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
@@ -207,7 +208,7 @@ class Channel:
         with self._lock:
             self._news = set(self._sizes)
         with suppress(Unavailable):
-            await self._ask("start", {"logs": self._logs()})
+            await self._ask("start", self._beginning())
             self._ready = True
             up.set()
             while True:

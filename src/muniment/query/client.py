@@ -12,8 +12,10 @@ from typing import Any
 
 from muniment.errors import QueryError
 from muniment.query.channel import Channel
+from muniment.query.evicted import told
 from muniment.query.instant import span
 from muniment.query.stretch import Tally
+from muniment.settings.store import StoreSettings
 
 _SILENCE_SECONDS = 10.0
 """A process that has said nothing for so long is not following; it speaks every second."""
@@ -37,7 +39,10 @@ class QueryProcess:
         *,
         sources: Path | None = None,
         sources_python: bool = False,
+        store: StoreSettings | None = None,
     ) -> None:
+        """`store` is the primary store, where segments are that are not on the disk any more."""
+        self._store = None if store is None else told(store)
         self._logs = {log: list(shards) for log, shards in logs.items()}
         self._sizes: dict[str, dict[str, int]] = {}
         self._indexed: dict[str, dict[str, int]] = {}
@@ -48,8 +53,11 @@ class QueryProcess:
         own = () if sources is None else ("--sources", str(sources))
         python = ("--sources-python",) if sources_python else ()
         self._channel = Channel(
-            (*command, "--data", str(data), *own, *python), lambda: self._logs, self._take_news
+            (*command, "--data", str(data), *own, *python), self._beginning, self._take_news
         )
+
+    def _beginning(self) -> dict[str, Any]:
+        return {"logs": self._logs, "store": self._store}
 
     async def start(self) -> None:
         """Starts the process and returns once it answers, or once it is clear that it does not.

@@ -26,8 +26,9 @@ import pyarrow as pa
 from muniment.errors import MunimentError, QueryError, Unavailable
 from muniment.event.own import use_directory
 from muniment.index.follower import Follower
-from muniment.index.reading import OpenReader
+from muniment.index.reading import OpenReader, Reader
 from muniment.query.engine import Engine
+from muniment.query.evicted import open_reader
 from muniment.query.protocol import MAX_REQUEST, error_message
 from muniment.query.service import Service
 from muniment.query.sql import SqlRunner
@@ -43,12 +44,19 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Reads questions from one file and writes the answers to another."""
 
-    def __init__(self, data: Path, open_reader: OpenReader, source: IO[bytes], sink: IO[bytes]):
+    def __init__(
+        self, data: Path, open_reader: OpenReader | None, source: IO[bytes], sink: IO[bytes]
+    ) -> None:
+        """`open_reader` None: what the first question says of the store decides."""
+        self._data = data
+        self._reader = open_reader
         self._source = source
         self._sink = sink
         self._writing = Lock()
         self._ended = Event()
-        self._follower = Follower(data, open_reader, clock=time.monotonic, now=now, settle=Settle())
+        self._follower = Follower(
+            data, self._open_reader, clock=time.monotonic, now=now, settle=Settle()
+        )
         self._engine = Engine(clock=time.monotonic)
         self._service = Service(self._follower, self._engine, SqlRunner(data))
         self._pool = ThreadPoolExecutor(_WORKERS, "query")
@@ -78,10 +86,17 @@ class Worker:
                 except (MunimentError, OSError) as error:
                     _log.error("%s/%s: %s", message["log"], message["shard"], error)
             case "start":
+                if self._reader is None:
+                    self._reader = open_reader(self._data, message["args"].get("store"))
                 self._follower.start(message["args"]["logs"])
                 self._say({"id": message["id"], "ok": {}})
             case _:
                 self._pool.submit(self._answer, message)
+
+    def _open_reader(self, directory: Path) -> Reader:
+        if self._reader is None:
+            raise Unavailable("the first question is `start`")
+        return self._reader(directory)
 
     def _answer(self, message: dict[str, Any]) -> None:
         try:
@@ -121,8 +136,8 @@ class Worker:
                 self._ended.set()
 
 
-def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None = None) -> None:
-    """Runs the process."""
+def main(arguments: Sequence[str] | None = None, reader: OpenReader | None = None) -> None:
+    """Runs the process. `reader` opens shards in place of what the first question says."""
     options = argparse.ArgumentParser(prog="muniment.query.process")
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--sources", type=Path)
@@ -138,13 +153,9 @@ def main(arguments: Sequence[str] | None = None, open_reader: OpenReader | None 
     # What a library prints must not get between the answers.
     sink = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    if open_reader is None:
-        from muniment.log import ShardReader
-
-        open_reader = ShardReader
     if given.sources is not None:
         use_directory(given.sources, python=given.sources_python)
-    Worker(given.data, open_reader, sys.stdin.buffer, sink).run()
+    Worker(given.data, reader, sys.stdin.buffer, sink).run()
 
 
 def _end(fault: threading.ExceptHookArgs) -> None:

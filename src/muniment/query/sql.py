@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muniment.data_names import INDEX
 from muniment.errors import Overloaded, QueryError
 from muniment.event.schema import SCHEMA
 from muniment.index.log_index import LogIndex
@@ -42,7 +43,7 @@ class SqlRunner:
     """Runs statements over the logs' indexes. Safe for several threads."""
 
     def __init__(self, data: Path, limits: SqlLimits | None = None) -> None:
-        self._root = data / "index"
+        self._root = data / INDEX
         self._root.mkdir(parents=True, exist_ok=True)
         self._limits = limits or SqlLimits()
         self._places = BoundedSemaphore(_AT_ONCE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
+from muniment.data_names import INDEX, LOGS
 from muniment.errors import MunimentError, Unavailable, UnknownLog
 from muniment.index.catch_up import Decoders
 from muniment.index.damage import IndexDamaged
@@ -136,14 +137,14 @@ class Follower:
     def _shard(self, log: str, shard: str) -> ShardState:
         shards = self._state(log).shards
         if shard not in shards:
-            reader = self._open_reader(self._data / "logs" / log / shard)
+            reader = self._open_reader(self._data / LOGS / log / shard)
             shards[shard] = ShardState(reader)
         return shards[shard]
 
     def _try_open(self, state: LogState) -> None:
         try:
             state.index = LogIndex(
-                self._data / "index" / state.name,
+                self._data / INDEX / state.name,
                 state.name,
                 list(state.shards),
                 clock=self._clock,
@@ -232,6 +233,7 @@ class Follower:
         state.retry_at = self._clock() + _RETRY_SECONDS
 
     def _read(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
+        index.skip(name, shard.reader.minimum)
         start = index.next_index(name)
         if 0 < shard.reader.size < start:
             raise index.ahead(name, shard.reader.size)
@@ -275,6 +277,8 @@ class Follower:
 
     def _merge_one(self, state: LogState, index: LogIndex) -> None:
         try:
+            for name, shard in list(state.shards.items()):
+                index.forget(name, shard.reader.refresh())
             while not self._stopping and not self._postponed(state, index) and index.merge():
                 pass
         except MunimentError as error:

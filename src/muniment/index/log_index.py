@@ -17,7 +17,7 @@ from muniment.index.damage import Finding, IndexDamaged
 from muniment.index.manifest import Sync
 from muniment.index.merge import choose, rows_of
 from muniment.index.part import Part, by_day, file_digest, write_groups, write_part
-from muniment.index.snapshot import Snapshot, with_rows
+from muniment.index.snapshot import Recent, Snapshot, with_rows
 from muniment.index.table import IndexTable
 from muniment.index.turn import Turn
 
@@ -232,6 +232,59 @@ class LogIndex:
             self._replaced += [(due, self.directory / path) for path in gone]
             return True
 
+    def forget(self, shard: str, minimum: int) -> bool:
+        """Removes the rows of a shard's entries below `minimum`; tells whether there were any.
+
+        To be called where `merge` is. Raises OSError or IndexDamaged; what is left is removed by
+        the next call.
+        """
+        with self._merging:
+            self._forget_recent(shard, minimum)
+            old = [p for p in self._snapshot.parts if p.shard == shard and p.first < minimum]
+            if not old:
+                return False
+            with self._table.pending():
+                kept = [self._above(part, minimum) for part in old if part.last >= minimum]
+                self._table.commit(kept, old, {})
+            for part in kept:
+                self._remember(part)
+            gone = {part.path for part in old}
+            with self._lock:
+                parts = tuple(part for part in self._snapshot.parts if part.path not in gone)
+                self._snapshot = replace(self._snapshot, parts=(*parts, *kept))
+            due = self._clock() + _GRACE
+            self._replaced += [(due, self.directory / path) for path in gone]
+            return True
+
+    def _above(self, part: Part, minimum: int) -> Part:
+        """Writes the rows of a part from `minimum` on as another one."""
+        self.trusted(part)
+        schema, groups = rows_of(self.directory, [part])
+        rows = (group.filter(pc.greater_equal(group["index"], minimum)) for group in groups)
+        kept = (group for group in rows if group.num_rows)
+        return write_groups(
+            self.directory, part.day, schema, kept, working="merge", sync=self._sync
+        )
+
+    def _forget_recent(self, shard: str, minimum: int) -> None:
+        with self._lock:
+            old = self._snapshot
+            if self._moving or old.cursors.get(shard, 0) == 0:
+                return  # those that move are parts soon
+            recent = [
+                Recent(kept) if kept.num_rows < one.rows else one
+                for one in old.recent
+                if (kept := _from(one.table, shard, minimum)).num_rows
+            ]
+            self._snapshot = replace(old, recent=tuple(recent))
+
+    def skip(self, shard: str, minimum: int) -> None:
+        """Goes on with `minimum` where what comes before it has expired, and was never read."""
+        with self._lock:
+            cursors = self._snapshot.cursors
+            if cursors.get(shard, 0) < minimum:
+                self._snapshot = replace(self._snapshot, cursors={**cursors, shard: minimum})
+
     def _forget_replaced(self) -> None:
         now = self._clock()
         for due, path in self._replaced:
@@ -275,6 +328,12 @@ class LogIndex:
                 self.flush()
         finally:
             self._table.close()
+
+
+def _from(table: pa.Table, shard: str, minimum: int) -> pa.Table:
+    """The rows of a table without those of a shard's entries below `minimum`."""
+    gone = pc.and_(pc.equal(table["shard"], shard), pc.less(table["index"], minimum))
+    return table.filter(pc.invert(gone)) if pc.any(gone).as_py() else table
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -45,6 +45,13 @@ class Reader(Protocol):
     def size(self) -> int:
         """Entries that can be read."""
 
+    @property
+    def minimum(self) -> int:
+        """The first entry that has not expired, as far as is known."""
+
+    def refresh(self) -> int:
+        """Looks whether more have expired, and returns the minimum."""
+
     def advance(self, size: int) -> None:
         """Tells that the first `size` entries are durable."""
 

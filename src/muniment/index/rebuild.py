@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from muniment.data_names import INDEX, LOGS
 from muniment.errors import Corrupt, UnknownLog
 from muniment.index.damage import IndexInUse
 from muniment.index.flusher import FLUSH_BYTES, FLUSH_ROWS
@@ -38,13 +39,13 @@ def rebuild(
     The same evidence gives the same rows. Raises UnknownLog, IndexInUse while another process
     has the index open, EvidenceError where the evidence cannot be read, OSError.
     """
-    evidence = data / "logs" / log
+    evidence = data / LOGS / log
     if NAME.fullmatch(log) is None or not evidence.is_dir():
         raise UnknownLog(f"there is no log {log} in {data}")
     measure = durable_size or find_durable_size
     shards = sorted(path.name for path in evidence.iterdir() if NAME.fullmatch(path.name))
     sizes = {shard: measure(evidence / shard) for shard in shards}
-    directory = data / "index" / log
+    directory = data / INDEX / log
     drop(directory, log)
     index = LogIndex(directory, log, shards, clock=time.monotonic, now=_now)
     done, total = 0, sum(sizes.values())
@@ -52,6 +53,7 @@ def rebuild(
         for shard, size in sizes.items():
             reader = open_reader(evidence / shard)
             reader.advance(size)
+            index.skip(shard, reader.minimum)
             while (start := index.next_index(shard)) < size:
                 turn = take(reader, start)
                 index.append(shard, packed_rows(turn, log=log, shard=shard), start + turn.count)

@@ -120,7 +120,7 @@ class IndexTable:
         To be called within `pending`. After an OSError, the table must be opened anew. With
         nothing added for new rows (a merge), `cursors` is empty.
         """
-        change = not removed
+        change = not removed or not added
         actions: list[AddAction | RemoveAction] = [self._add(part, change) for part in added]
         actions += [
             RemoveAction(part.path, change, self._now(), part.size, {"day": part.day})

@@ -57,9 +57,13 @@ class ListReader:
     entries: list[bytes] = field(default_factory=list)
     size: int = 0
     fault: Exception | None = None
+    minimum: int = 0
 
     def advance(self, size: int) -> None:
         self.size = max(self.size, size)
+
+    def refresh(self) -> int:
+        return self.minimum
 
     def packed(self, start: int) -> PackedRun:
         if self.fault is not None:

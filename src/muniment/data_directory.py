@@ -6,17 +6,17 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from muniment.clock import Clock, SystemClock, rfc3339
+from muniment.data_names import ACCESS, COMPLETENESS, FENCED, INDEX, KEYS, LOGS, TOKENS
 from muniment.errors import Corrupt, MunimentError, SettingsError
 from muniment.log import Shard
 from muniment.log.disk import Disk, write_file
 from muniment.log.note import Signer
-
-KEYS, ACCESS, LOGS, INDEX = "keys", "access", "logs", "index"
-COMPLETENESS = "completeness"
-TOKENS = "tokens.json"
+from muniment.store.marks import Mark, Why, read_mark, remove_mark, write_mark
 
 MADE = ".made"
 """What a key is called until its shard is there."""
@@ -31,9 +31,12 @@ Randomness = Callable[[int], bytes]
 class DataDirectory:
     """Makes and claims the directory; makes, finds and names the keys and the shards in it."""
 
-    def __init__(self, path: Path, disk: Disk, randomness: Randomness) -> None:
+    def __init__(
+        self, path: Path, disk: Disk, randomness: Randomness, clock: Clock | None = None
+    ) -> None:
         self.path = path
         self._disk, self._randomness = disk, randomness
+        self._clock = clock or SystemClock()
         self._lock = -1
 
     def claim(self) -> None:
@@ -84,25 +87,100 @@ class DataDirectory:
         return self.path / COMPLETENESS / f"{log}.json"
 
     def shards(self, log: str, origin: str) -> dict[str, tuple[Path, Signer]]:
-        """Returns the shards of a log with their keys; a log that has none gets its first.
+        """Returns the shards of a log that are written here, with their keys.
 
-        Raises SettingsError for a shard without its key, or a key without its shard: a new shard
-        under an old key would sign a second history of it.
+        A log that has none gets one; those of `read_only` do not count. Raises SettingsError for a
+        shard without its key, or a key without its shard: a new shard under an old key would sign
+        a second history of it.
         """
-        folder = self.path / LOGS / log
-        folder.mkdir(exist_ok=True)
-        self._disk.sync_directory(folder.parent)
+        folder = self._folder(log)
         self._finish_creation(log, folder)
-        names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+        names = self._names(log)
         orphans = sorted(set(self._keys(log, ".key")) - set(names))
         if orphans:
             raise SettingsError(
                 f"there is a key of {log}/{orphans[0]}, but no such shard in {folder}: put the "
                 "shard back, or move the key away if the shard is to be given up"
             )
+        names = [name for name in names if self._mark(log, name) is None]
         if not names:
             names = [self._create(log, folder, origin)]
         return {name: (folder / name, self._signer(log, name)) for name in names}
+
+    def read_only(self, log: str) -> dict[str, Path]:
+        """Returns the shards of a log that are only read here: restored, or taken over elsewhere.
+
+        Raises SettingsError while a restore of one has not come to its end.
+        """
+        found = {}
+        for name in self._names(log):
+            mark = self._mark(log, name)
+            if mark is not None and not mark.done:
+                raise SettingsError(
+                    f"{log}/{name} was not restored to its end: run `muniment restore --from "
+                    f"{mark.store}` again"
+                )
+            if mark is not None:
+                found[name] = self.path / LOGS / log / name
+        return found
+
+    def writes(self, log: str, name: str) -> bool:
+        """Whether the shard's key is here, and in use."""
+        return self._key(log, name).exists()
+
+    @contextmanager
+    def adopting(self, log: str, name: str, signer: Signer) -> Iterator[Path]:
+        """Takes in a shard with its key: yields the folder to make it in, which is not there yet.
+
+        When the block ends well, folder and key get their names; else nothing is left of them.
+        Raises SettingsError where the shard, or its key, is there already.
+        """
+        folder, draft = self._folder(log), self.path / KEYS / f"{log}.{name}{MADE}"
+        if (folder / name).exists() or self._key(log, name).exists():
+            raise SettingsError(
+                f"{log}/{name} is here already: {folder / name}; if this node only reads it, stop "
+                "it, and move that folder away"
+            )
+        new = folder / f".{name}.new"
+        if new.exists():
+            shutil.rmtree(new)
+        write_file(self._disk, draft, f"{signer.export()}\n".encode(), 0o600)
+        try:
+            yield new
+            remove_mark(self._disk, self.path, log, name)  # of a folder that was moved away
+            self._disk.rename(new, folder / name)
+            self._disk.sync_directory(folder)
+        except BaseException:
+            if new.exists():
+                shutil.rmtree(new)
+            self._disk.remove(draft)
+            raise
+        self._disk.rename(draft, self._key(log, name))
+        self._disk.sync_directory(draft.parent)
+
+    def set_aside(self, log: str, name: str, detail: str) -> None:
+        """Makes a shard read-only that another node writes now, and puts its key out of use."""
+        mark = Mark(Why.FENCED, rfc3339(self._clock.now()), detail)
+        write_mark(self._disk, self.path, log, name, mark)
+        key = self._key(log, name)
+        if key.exists():
+            self._disk.rename(key, key.with_suffix(FENCED))
+            self._disk.sync_directory(key.parent)
+
+    def _folder(self, log: str) -> Path:
+        folder = self.path / LOGS / log
+        folder.mkdir(exist_ok=True)
+        self._disk.sync_directory(folder.parent)
+        return folder
+
+    def _names(self, log: str) -> list[str]:
+        folder = self.path / LOGS / log
+        if not folder.is_dir():
+            return []
+        return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+
+    def _mark(self, log: str, name: str) -> Mark | None:
+        return read_mark(self._disk, self.path, log, name)
 
     def _keys(self, log: str, suffix: str) -> dict[str, Path]:
         """The key files of a log by the names of their shards."""

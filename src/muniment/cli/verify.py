@@ -14,6 +14,7 @@ from muniment.cli.failure import AnswerIsNo
 from muniment.cli.known_keys import given_keys, known_keys_file, read_known_keys
 from muniment.cli.options import check_url, json_option
 from muniment.cli.report import print_report, report_as_json
+from muniment.cli.stores import config_option
 from muniment.cli.terminal import progress_bar
 from muniment.errors import EvidenceError
 from muniment.log.note import Verifier
@@ -22,12 +23,15 @@ from muniment.memory import keep_large_buffers
 from muniment.trust.remembered import read_trust
 
 if TYPE_CHECKING:
-    from muniment.memory import keep_large_buffers
-from muniment.log.report import Report
+    from muniment.log.report import Report
 
 
 @click.command()
-@click.argument("target", metavar="DIR|URL")
+@click.argument("target", metavar="[DIR|URL]", required=False)
+@click.option("--store", metavar="NAME|URL", help="Read everything from this store instead.")
+@config_option
+@click.option("--log", default="", help="Only this log; for a store.")
+@click.option("--repair", is_flag=True, help="Remove delete markers; for a store.")
 @click.option(
     "--trust",
     multiple=True,
@@ -59,7 +63,11 @@ from muniment.log.report import Report
     help="Certificates that the server's is checked against (default: the system's).",
 )
 def verify(
-    target: str,
+    target: str | None,
+    store: str | None,
+    config: Path | None,
+    log: str,
+    repair: bool,
     trust: tuple[Path, ...],
     keys: tuple[str, ...],
     agent_keys: Path | None,
@@ -74,16 +82,29 @@ def verify(
     or one log behind it (.../tlog/LOG/SHARD): every entry and tile is fetched.
 
     Streams of `muniment capture` in a DIR are checked, too: records that are missing between
-    others, chains, heads that the agent signed.
+    others, chains, heads that the agent signed. Segments that are in the node's store only are
+    read from there.
+
+    With --store, NAME is one of the server's settings. Every object is read, in its first version:
+    later versions, delete markers, weak locks and objects that belong to no log are findings.
 
     Exit code 0: intact. 1: tampered with or lossy; each finding names its place. 2: it could not
     be looked at.
     """
     keep_large_buffers()
+    if (target is None) == (store is None):
+        raise click.UsageError("name a DIR, a URL or a --store: one of them")
+    if store is None and (log or repair):
+        raise click.UsageError("--log and --repair go with --store")
     notes = [note for path in trust for note in read_trust(path)]
     try:
         known = given_keys(keys)
-        report = _report(target, notes, known, _agents(agent_keys), jobs, as_json, token, ca)
+        if store is not None:
+            report = _store(store, config, notes, known, log, jobs, repair, as_json)
+        else:
+            report = _report(
+                str(target), config, notes, known, _agents(agent_keys), jobs, as_json, token, ca
+            )
     except EvidenceError as error:
         raise AnswerIsNo(f"NOT INTACT: {error.detail}") from error
     if as_json:
@@ -92,11 +113,33 @@ def verify(
         print_report(report)
     if not report.intact:
         count = len(report.findings)
-        raise AnswerIsNo(f"NOT INTACT: {count:,} finding{'s' if count > 1 else ''} in {target}")
+        raise AnswerIsNo(
+            f"NOT INTACT: {count:,} finding{'s' if count > 1 else ''} in {store or target}"
+        )
+
+
+def _store(
+    name: str,
+    config: Path | None,
+    notes: Sequence[str],
+    known: Sequence[Verifier],
+    log: str,
+    jobs: int,
+    repair: bool,
+    as_json: bool,
+) -> Report:
+    from muniment.cli.verify_store import verify_chosen
+
+    report = verify_chosen(
+        name, config, notes, known, log=log, jobs=jobs, repair=repair, quiet=as_json
+    )
+    _miss_keys(report, known, name)
+    return report
 
 
 def _report(
     target: str,
+    config: Path | None,
     notes: Sequence[str],
     known: Sequence[Verifier],
     agents: Sequence[Verifier],
@@ -106,7 +149,7 @@ def _report(
     ca: Path | None,
 ) -> Report:
     if not re.match(r"https?://", target):
-        return _directory(Path(target), notes, known, agents, jobs, as_json)
+        return _directory(Path(target), config, notes, known, agents, jobs, as_json)
     from muniment.cli.verify_url import verify_url
 
     with progress_bar("entries", quiet=as_json) as advance:
@@ -123,12 +166,14 @@ def _agents(path: Path | None) -> Sequence[Verifier]:
 
 def _directory(
     path: Path,
+    config: Path | None,
     notes: Sequence[str],
     known: Sequence[Verifier],
     agents: Sequence[Verifier],
     jobs: int,
     as_json: bool,
 ) -> Report:
+    from muniment.cli.verify_store import disk_behind
     from muniment.trust.directory import evidence_bytes, verify_directory
 
     total = evidence_bytes(path)
@@ -142,10 +187,22 @@ def _directory(
             advance(done, total)
 
         report = verify_directory(
-            path, trust=notes, keys=keys, agents=agents, jobs=jobs, progress=progress
+            path,
+            trust=notes,
+            keys=keys,
+            agents=agents,
+            jobs=jobs,
+            progress=progress,
+            disk=disk_behind(path, config),
         )
+    _miss_keys(report, known, path)
+    return report
+
+
+def _miss_keys(report: Report, known: Sequence[Verifier], place: object) -> None:
+    """A key that was given must be that of a log."""
     origins = {shard.origin for shard in report.shards}
     for key in known:
         if key.name not in origins:
-            report.other.append(Finding(str(path), f"there is no log of the key given, {key.name}"))
-    return report
+            problem = f"there is no log of the key given, {key.name}"
+            report.other.append(Finding(str(place), problem))

@@ -106,6 +106,7 @@ class _Run:
             jobs=self._jobs,
             progress=self._moved,
         )
+        self._report.notes += report.notes
         self._done += info.size
         if shown.name != info.origin:
             report.find(place, f"the server shows a key of {shown.name} for {info.origin}")
@@ -142,7 +143,7 @@ def _foreign(
             f"no key of {checkpoint.origin} is known: give the log's verifier key with --key"
         )
     report = verify_remote(server.url, fetch, trusted[0], trust=trust, jobs=jobs, progress=progress)
-    return Report(shards=[report])
+    return Report(shards=[report], notes=list(report.notes))
 
 
 def fetcher(server: Server, prefix: str) -> Callable[[str], bytes]:

@@ -22,6 +22,7 @@ from muniment import kernel
 from muniment.capture.chain import read_heads
 from muniment.errors import InputError, SignatureInvalid
 from muniment.log import ShardReader
+from muniment.log.disk import Disk
 from muniment.log.note import Note, Verifier
 from muniment.log.report import Finding, StreamReport
 from muniment.trust.stream import Parcel, Stream
@@ -41,13 +42,19 @@ class Checked:
     notes: list[str] = field(default_factory=list)
 
 
-def check_chains(log: str, shards: Mapping[Path, int], keys: Sequence[Verifier] = ()) -> Checked:
+def check_chains(
+    log: str,
+    shards: Mapping[Path, int],
+    keys: Sequence[Verifier] = (),
+    disk: Disk | None = None,
+) -> Checked:
     """Checks the chains in the shards of a log, given by directory with their sizes.
 
-    `keys` are the agents' verifier keys. Raises Corrupt where entries cannot be read.
+    `keys` are the agents' verifier keys. Entries that have expired are left out. Raises Corrupt
+    where entries cannot be read.
     """
     found = _Chains(keys)
-    runs = [_runs(directory, size) for directory, size in shards.items()]
+    runs = [_runs(directory, size, disk) for directory, size in shards.items()]
     for _, header, run in heapq.merge(*runs, key=lambda item: item[0]):
         found.take(header, run)
     return found.result(log)
@@ -79,9 +86,11 @@ class _Run:
         self.hashed.update((size & 0xFFFFFFFF).to_bytes(4, "big"))
 
 
-def _runs(directory: Path, size: int) -> Iterator[tuple[str, Mapping[str, Any], _Run]]:
+def _runs(
+    directory: Path, size: int, disk: Disk | None
+) -> Iterator[tuple[str, Mapping[str, Any], _Run]]:
     """Yields parcels in the order of a shard, each with its time of receipt and its header."""
-    reader = ShardReader(directory)
+    reader = ShardReader(directory, disk)
     reader.advance(size)
     key: tuple[Any, ...] | None = None
     header: Mapping[str, Any] = {}
@@ -99,7 +108,7 @@ def _runs(directory: Path, size: int) -> Iterator[tuple[str, Mapping[str, Any], 
 
 def _captured(reader: ShardReader, size: int) -> Iterator[tuple[int, Mapping[str, Any], bytes]]:
     """Yields index, header and bytes of the entries that are of a chained stream."""
-    start = 0
+    start = reader.minimum
     while start < size:
         packed = reader.packed(start)
         if _MARK in packed.payload:

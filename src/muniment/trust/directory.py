@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from muniment import kernel
 from muniment.access.tokens import check_tokens
-from muniment.errors import InputError, NotFound
+from muniment.data_names import ACCESS, FENCED, INDEX, KEYS, KNOWN, LOGS, READ_ONLY, TOKENS
+from muniment.errors import Corrupt, InputError, NotFound
 from muniment.index.check import check_index
 from muniment.log.checkpoint import Checkpoint
+from muniment.log.disk import Disk, PosixDisk
 from muniment.log.note import Signer, Verifier
 from muniment.log.report import Finding, Report
 from muniment.log.shard import VERIFIER
 from muniment.log.verify import Progress, verify_shard
+from muniment.store.marks import Mark, read_mark
+from muniment.store.names import is_key_of
 from muniment.trust.chains import check_chains, findings
-
-ACCESS, INDEX, KEYS, LOGS = "access", "index", "keys", "logs"
-COMPLETENESS = "completeness"
-TOKENS = "tokens.json"
+from muniment.trust.evicted import find_unread
+from muniment.trust.local_attachments import find_attachments
 
 
 def shard_directories(directory: Path) -> list[Path]:
@@ -57,13 +60,17 @@ def verify_directory(
     agents: Sequence[Verifier] = (),
     jobs: int = 1,
     progress: Progress | None = None,
+    disk: Disk | None = None,
 ) -> Report:
     """Verifies all that a directory holds and returns what was found.
 
-    See `verify_shard` for `trust` and `keys`; `agents` are the keys of agents. Raises NotFound
-    where there is no log to look at.
+    See `verify_shard` for `trust` and `keys`; `agents` are the keys of agents. `disk` also reads
+    the segments that are in a store only; without it they are findings: they were not read.
+    Raises NotFound where there is no log to look at, StoreFailing.
     """
     report = Report()
+    if disk is not None and kernel.ACTIVE != "native":
+        jobs = 1  # other processes would verify, without the store
     shards = shard_directories(directory)
     whole = (directory / LOGS).is_dir()
     live = whole and _is_live(directory)
@@ -71,8 +78,20 @@ def verify_directory(
         report.notes.append("a server is writing here: what it wrote since is not covered")
     for shard in shards:
         report.shards.append(
-            verify_shard(shard, trust=trust, keys=keys, jobs=jobs, live=live, progress=progress)
+            verify_shard(
+                shard,
+                trust=trust,
+                keys=keys,
+                jobs=jobs,
+                live=live,
+                progress=progress,
+                disk=disk,
+            )
         )
+        found = report.shards[-1]
+        if whole and found.origin and not is_key_of(found.origin, shard.parent.name, shard.name):
+            found.find(shard / VERIFIER, f"is the key of another shard, {found.origin}")
+        report.notes += found.notes
     origins = {shard.origin for shard in report.shards}
     for note in trust:
         checkpoint = Checkpoint.of_note(note)
@@ -82,10 +101,14 @@ def verify_directory(
     if shards == [directory]:
         report.notes.append("captured streams are checked where the whole log is given")
     else:
-        _check_chains(report, shards, agents)
+        _check_chains(report, shards, agents, disk)
     if whole:
-        report.other += _check_keys(directory, shards)
-        report.other += _check_beside(directory)
+        marks = _marks(directory, shards, report)
+        report.other += _check_keys(directory, shards, marks)
+        report.other += _check_beside(directory, restored=bool(marks))
+        if disk is None:
+            report.other += find_unread(directory, shards)
+        report.other += find_attachments(directory, report, disk)
         if live:
             report.notes.append("the index is not checked while a server writes it")
         else:
@@ -93,7 +116,9 @@ def verify_directory(
     return report
 
 
-def _check_chains(report: Report, shards: Sequence[Path], agents: Sequence[Verifier]) -> None:
+def _check_chains(
+    report: Report, shards: Sequence[Path], agents: Sequence[Verifier], disk: Disk | None
+) -> None:
     """Checks captured streams, log by log; not of a log that could not be read in full."""
     logs: dict[Path, dict[Path, int]] = {}
     for path, shard in zip(shards, report.shards, strict=True):
@@ -104,7 +129,7 @@ def _check_chains(report: Report, shards: Sequence[Path], agents: Sequence[Verif
                 f"{folder.name}: captured streams are not checked: see the findings"
             )
             continue
-        checked = check_chains(folder.name, sizes, agents)
+        checked = check_chains(folder.name, sizes, agents, disk)
         report.streams += checked.streams
         report.notes += checked.notes
         for stream in checked.streams:
@@ -126,17 +151,49 @@ def _is_live(directory: Path) -> bool:
     return False
 
 
-def _check_keys(directory: Path, shards: Sequence[Path]) -> Iterator[Finding]:
-    """Each shard has its private key, each key its shard, and the two belong together."""
+def _marks(directory: Path, shards: Sequence[Path], report: Report) -> dict[Path, Mark]:
+    """The marks of read-only shards; says what they state of a restore."""
+    found = {}
+    known = {f"{shard.parent.name}.{shard.name}.json": shard for shard in shards}
+    folder = directory / READ_ONLY
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        shard = known.get(path.name)
+        if shard is None:
+            report.other.append(Finding(str(path), "is the mark of a shard that is not here"))
+            continue
+        try:
+            mark = read_mark(PosixDisk(), directory, shard.parent.name, shard.name)
+        except Corrupt as error:
+            report.other.append(Finding.of(error))
+            continue
+        if mark is None:
+            continue
+        found[shard] = mark
+        if not mark.done:
+            problem = "the restore of this shard did not come to its end: run it again"
+            report.other.append(Finding(str(path), problem))
+        report.notes.append(f"{shard.parent.name}/{shard.name} is read-only: {mark.detail}")
+    return found
+
+
+def _check_keys(
+    directory: Path, shards: Sequence[Path], marks: Mapping[Path, Mark]
+) -> Iterator[Finding]:
+    """Each shard has its private key, each key its shard, and the two belong together.
+
+    A read-only shard needs none; one that another node took over has a key out of use.
+    """
     names = {f"{shard.parent.name}.{shard.name}.key": shard for shard in shards}
     folder = directory / KEYS
     found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
     for name, shard in names.items():
-        if name not in found:
+        fenced = name.removesuffix(".key") + FENCED
+        here = [one for one in (name, fenced) if one in found]
+        if not here and shard not in marks:
             yield Finding(str(folder / name), f"the key of shard {shard.name} is missing")
-            continue
-        yield from _check_key(found[name], shard / VERIFIER)
-    for name in sorted(set(found) - set(names)):
+        for one in here:
+            yield from _check_key(found.pop(one), shard / VERIFIER)
+    for name in sorted(found):
         yield Finding(str(folder / name), "the shard of this key is missing")
 
 
@@ -154,16 +211,16 @@ def _check_key(path: Path, verifier: Path) -> Iterator[Finding]:
         yield Finding(str(path), f"no private key: {error}", 0)
 
 
-def _check_beside(directory: Path) -> Iterator[Finding]:
+def _check_beside(directory: Path, *, restored: bool) -> Iterator[Finding]:
     for path in sorted(directory.iterdir()):
-        if path.name not in (ACCESS, COMPLETENESS, INDEX, KEYS, LOGS):
+        if path.name not in KNOWN:
             yield Finding(str(path), "does not belong to a data directory")
     for path in sorted((directory / LOGS).rglob("*")):
         if len(path.relative_to(directory / LOGS).parts) <= 2 and not path.is_dir():
             yield Finding(str(path), "does not belong to a data directory")
     tokens = directory / ACCESS / TOKENS
     problem = check_tokens(tokens) if tokens.is_file() else "the access tokens are missing"
-    if problem is not None:
+    if problem is not None and (tokens.is_file() or not restored):
         yield Finding(str(tokens), problem)
     if tokens.parent.is_dir():
         for path in sorted(tokens.parent.iterdir()):

@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from muniment.errors import InputError, NotFound, SignatureInvalid
+from muniment.errors import Corrupt, InputError, NotFound, SignatureInvalid
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.note import Note, Verifier
-from muniment.log.report import ShardReport
+from muniment.log.pruned import Pruned, parse_pruned
+from muniment.log.report import Finding, ShardReport
+from muniment.log.tiles import WIDTH
 from muniment.log.verify import trusted_checkpoints
 from muniment.trust.remote_tree import Fetch, Progress, TreeWalk
 
@@ -48,8 +50,11 @@ def verify_remote(
     if checkpoint is None:
         return report
     report.size, report.checkpoints = checkpoint.size, 1
+    note = _note(fetch)
+    pruned = _pruned(note, verifier, checkpoint, report)
     walk = TreeWalk(prefix, fetch, checkpoint.size, [c.size for c in trusted], report)
-    whole = walk.run(jobs, progress)
+    whole = pruned is None or walk.skip(pruned.minimum)
+    whole = whole and walk.run(jobs, progress)
     if whole and walk.root != checkpoint.root:
         report.find(
             f"{prefix}/checkpoint",
@@ -58,7 +63,46 @@ def verify_remote(
     if whole:
         report.root = walk.root.hex()
         _compare(trusted, walk, report)
+    if report.findings and _note(fetch) != note:  # more has expired meanwhile
+        return verify_remote(
+            *(prefix, fetch, verifier),
+            trust=trust,
+            claimed=claimed,
+            jobs=jobs,
+            progress=progress,
+            sleep=sleep,
+        )
     return report
+
+
+def _note(fetch: Fetch) -> bytes | None:
+    try:
+        return fetch("pruned")
+    except NotFound:
+        return None
+
+
+def _pruned(
+    note: bytes | None, verifier: Verifier, checkpoint: Checkpoint, report: ShardReport
+) -> Pruned | None:
+    """The log's word on what has expired, after its signature."""
+    place = f"{report.directory}/pruned"
+    if note is None:
+        return None
+    try:
+        found = parse_pruned(note, place, verifier)
+    except Corrupt as error:
+        report.findings.append(Finding.of(error))
+        return None
+    if found.act >= checkpoint.size:
+        report.find(place, f"names entry {found.act}, the checkpoint says {checkpoint.size}")
+        return None
+    report.minimum = found.minimum
+    report.notes.append(
+        f"{report.directory}: entries below {found.minimum} have expired, as the log says; entry "
+        f"{found.act} tells which"
+    )
+    return found
 
 
 def _published(
@@ -104,6 +148,12 @@ def _compare(trusted: Sequence[Checkpoint], walk: TreeWalk, report: ShardReport)
     for checkpoint in trusted:
         if checkpoint.size > report.size:
             continue  # reported with the checkpoint
+        if checkpoint.size not in walk.roots and checkpoint.size < report.minimum + WIDTH:
+            report.notes.append(
+                f"{report.directory}: the checkpoint of {checkpoint.size} entries that was kept "
+                "elsewhere cannot be compared any more: entries below it have expired"
+            )
+            continue
         found = walk.roots.get(checkpoint.size, b"")
         if found != checkpoint.root:
             report.find(

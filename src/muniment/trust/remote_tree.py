@@ -47,6 +47,7 @@ class TreeWalk:
         self._frontier = b""
         self._pending: list[bytes] = []
         self._compared: list[int] = []
+        self._done = 0
         self.roots = {0: kernel.root(b"")}
 
     @property
@@ -56,7 +57,7 @@ class TreeWalk:
 
     def run(self, jobs: int, progress: Progress | None) -> bool:
         """Says whether all entries could be hashed; the findings are in the report."""
-        done = 0
+        done = self._done
         for bundle in self._bundles(jobs):
             for place, problem in bundle.problems:
                 self._find(place, problem)
@@ -75,10 +76,47 @@ class TreeWalk:
                 self._compare_tile(level, hashes)
         return True
 
+    def skip(self, minimum: int) -> bool:
+        """Begins behind the tiles that hold an expired entry; to be called before `run`.
+
+        Their hashes are taken as the log shows them: what it signed commits to them. Says whether
+        they could be had.
+        """
+        whole = min(-(-minimum // WIDTH), self._size // WIDTH)
+        hashes = b""
+        for number in range(-(-whole // WIDTH)):
+            found = self._hashes(1, number, min(WIDTH, whole - number * WIDTH))
+            if found is None:
+                return False
+            hashes += found
+        self._frontier, above = kernel.extend(b"", 0, hashes)
+        self._done = whole * WIDTH
+        for level, row in enumerate([hashes, *above] if hashes else [], 1):
+            self._add(level, row)
+        if self._done < minimum:
+            leaves = self._hashes(0, whole, self._size - self._done)
+            if leaves is None:
+                return False
+            self._frontier, _ = kernel.extend(self._frontier, self._done, leaves)
+            self._done = self._size
+        self._wanted = [size for size in self._wanted if size > self._done]
+        self.roots[self._done] = self.root
+        return True
+
+    def _hashes(self, level: int, number: int, width: int) -> bytes | None:
+        path = f"tile/{level}/{tile_path(number)}"
+        place, found, problem = self._get(path, width, lambda data: data[: width * HASH])
+        if found is not None and len(found) != width * HASH:
+            problem = f"has {len(found)} bytes where {width * HASH} must be"
+            found = None
+        if found is None:
+            self._find(place, problem)
+        return found
+
     def _bundles(self, jobs: int) -> Iterator[_Bundle]:
         """The bundles in order; a few are fetched ahead."""
         ahead: deque[Future[_Bundle]] = deque()
-        numbers = iter(range(-(-self._size // WIDTH)))
+        numbers = iter(range(-(-self._done // WIDTH), -(-self._size // WIDTH)))
         with ThreadPoolExecutor(jobs, "tiles") as pool:
             try:
                 for number in numbers:

@@ -222,3 +222,51 @@ def test_a_node_that_cannot_open_lets_the_directory_go(data: Path) -> None:
         Node.open(settings)
     tokens.write_bytes(sound)
     _close(Node.open(settings))
+
+
+def adopted(directory: DataDirectory, signer: note.Signer) -> None:
+    with directory.adopting("default", "taken", signer) as draft:
+        Shard.create(draft, signer)
+
+
+def test_a_shard_that_is_taken_in_is_written_from_then_on(data: Path, claim: Claim) -> None:
+    directory = claim()
+    signer = note.Signer("o/default/taken", bytes(32))
+    (data / "logs" / "default").mkdir()
+    adopted(directory, signer)
+    assert str(directory.shards("default", "o")["taken"][1].verifier) == str(signer.verifier)
+    assert sorted(path.name for path in (data / "keys").iterdir()) == ["default.taken.key"]
+    with pytest.raises(SettingsError, match="here already"):
+        adopted(directory, signer)
+
+
+def test_nothing_is_left_of_a_shard_that_could_not_be_taken_in(data: Path, claim: Claim) -> None:
+    directory = claim()
+    (data / "logs" / "default").mkdir()
+    with (
+        pytest.raises(Power),
+        directory.adopting("default", "taken", note.Signer("o/d/taken", bytes(32))) as draft,
+    ):
+        draft.mkdir()
+        raise Power
+    assert not list((data / "keys").iterdir()) and not list((data / "logs/default").iterdir())
+
+
+def test_a_shard_that_another_node_has_is_only_read(data: Path, claim: Claim) -> None:
+    (name,) = claim().shards("default", "o")
+    directory = claim()
+    directory.set_aside("default", name, "node-b writes it")
+    assert list(directory.read_only("default")) == [name]
+    (new,) = directory.shards("default", "o")
+    assert new != name and list(claim().shards("default", "o")) == [new]
+    names = sorted(path.name for path in (data / "keys").iterdir())
+    assert names == sorted([f"default.{name}.fenced", f"default.{new}.key"])
+
+
+def test_a_damaged_mark_is_named(data: Path, claim: Claim) -> None:
+    (name,) = claim().shards("default", "o")
+    directory = claim()
+    directory.set_aside("default", name, "")
+    (data / "read-only" / f"default.{name}.json").write_text("{")
+    with pytest.raises(Corrupt, match="read-only"):
+        directory.read_only("default")

@@ -140,7 +140,16 @@ def test_shards_and_keys_in_each_others_places(data: Path) -> None:
     (edge / "0a0a0a0a").rename(edge / "x")
     (edge / "0b0b0b0b").rename(edge / "0a0a0a0a")
     (edge / "x").rename(edge / "0b0b0b0b")
-    assert named(data) == [f"keys/{one.name}", f"keys/{other.name}"]
+    keys = [f"keys/{one.name}", f"keys/{other.name}"]
+    verifiers = [f"logs/edge/{shard}/verifier" for shard in ("0a0a0a0a", "0b0b0b0b")]
+    assert named(data) == [*verifiers, *keys]
+
+
+def test_a_shard_under_the_name_of_another_is_found_without_any_private_key(data: Path) -> None:
+    shutil.rmtree(data / "logs" / "edge" / "0a0a0a0a")
+    shutil.copytree(data / "logs" / "edge" / "0b0b0b0b", data / "logs" / "edge" / "0a0a0a0a")
+    (data / "keys" / "edge.0a0a0a0a.key").unlink()
+    assert "logs/edge/0a0a0a0a/verifier" in named(data)
 
 
 def test_a_removed_shard_is_missed_by_its_key_and_by_a_receipt(data: Path) -> None:

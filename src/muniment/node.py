@@ -19,7 +19,6 @@ from muniment.api.server import HttpServer
 from muniment.clock import Clock, SystemClock
 from muniment.data_directory import DataDirectory, Randomness
 from muniment.listening import receivers
-from muniment.log import Shard
 from muniment.log.disk import Disk, PosixDisk
 from muniment.query import QueryProcess
 from muniment.receive import Receiver
@@ -27,6 +26,8 @@ from muniment.receive.sockets import bind, bound_address
 from muniment.receive.target import Target
 from muniment.receive.tls import tls_context
 from muniment.settings import Settings
+from muniment.shards import AnyShard, Shards, close_shards, open_shards
+from muniment.storing import Stores
 from muniment.watch import Completeness
 from muniment.watch.commit import Committer
 
@@ -43,7 +44,8 @@ class Node:
         self,
         settings: Settings,
         directory: DataDirectory,
-        shards: Mapping[str, Mapping[str, Shard]],
+        stores: Stores,
+        shards: Mapping[str, Mapping[str, AnyShard]],
         tokens: Tokens,
         first_token: str | None,
         clock: Clock,
@@ -51,6 +53,7 @@ class Node:
     ) -> None:
         self.settings, self.first_token = settings, first_token
         self._directory, self._shards, self._clock = directory, shards, clock
+        self._stores = stores
         self._tokens, self._disk = tokens, disk
         self._listener: socket | None = None
         self._receivers: list[Receiver] = []
@@ -79,26 +82,20 @@ class Node:
         clock, disk = clock or SystemClock(), disk or PosixDisk()
         directory = DataDirectory(settings.data, disk, randomness)
         directory.claim()
-        opened: dict[str, dict[str, Shard]] = {}
+        opened: Shards = {}
+        stores: Stores | None = None
         try:
             tokens = Tokens.open(directory.tokens, disk=disk, clock=clock, randomness=randomness)
-            for log in settings.logs:
-                opened[log] = {}
-                for name, (path, signer) in directory.shards(log, settings.origin).items():
-                    opened[log][name] = Shard.open(
-                        path,
-                        signer,
-                        log=log,
-                        disk=disk,
-                        clock=clock,
-                        queue_bytes=int(settings.queue),
-                    )
+            stores = Stores(settings, directory, disk=disk, clock=clock, randomness=randomness)
+            opened = open_shards(settings, directory, stores, clock)
             first = None if len(tokens) else tokens.create(FIRST_NAME, [Scope.ADMIN])
         except BaseException:
-            _close(opened)
+            close_shards(opened)
+            if stores is not None:
+                stores.close()
             directory.release()
             raise
-        return cls(settings, directory, opened, tokens, first, clock, disk)
+        return cls(settings, directory, stores, opened, tokens, first, clock, disk)
 
     async def serve(self, started: Callable[[Node], None] | None = None) -> None:
         """Runs until SIGTERM, SIGINT or `stop`; calls `started` once everything listens.
@@ -112,8 +109,10 @@ class Node:
             self._names(),
             sources=self.settings.sources,
             sources_python=self.settings.sources_python,
+            store=self.settings.store[0] if self.settings.store else None,
         )
         context = self._context(query)
+        self._stores.join(context)
         self._watch(query, context)
         try:
             tls = self._tls()
@@ -205,6 +204,7 @@ class Node:
         except TimeoutError:
             _logger.warning("search is not there yet; entries are taken all the same")
         context.starting = False
+        self._stores.start(context.stopping)
         for one in context.completeness.values():
             self._watching.append(asyncio.create_task(one.run(context.stopping)))
         if started is not None:
@@ -213,10 +213,14 @@ class Node:
     async def _close(self, query: QueryProcess, context: Context) -> None:
         await self._stop_receivers()
         await self._stop_watching()
+        await self._stores.stop(WATCH_SECONDS)
         if self._listener is not None:
             self._listener.close()
         context.workers.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(_close, self._shards)
+        if context.attachments is not None:
+            context.attachments.workers.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(close_shards, self._shards)
+        await asyncio.to_thread(self._stores.close)
         await query.close()
         self._directory.release()
 
@@ -298,15 +302,5 @@ class Node:
         return tls_context(settings.tls_certificate, settings.tls_key)
 
 
-def _sizes(shards: Mapping[str, Shard]) -> dict[str, int]:
+def _sizes(shards: Mapping[str, AnyShard]) -> dict[str, int]:
     return {name: shard.size for name, shard in shards.items()}
-
-
-def _close(shards: Mapping[str, Mapping[str, Shard]]) -> None:
-    """Closes shards: what waits is committed and published. One that fails does not keep others."""
-    for of_log in shards.values():
-        for shard in of_log.values():
-            try:
-                shard.close()
-            except Exception:
-                _logger.exception("%s/%s could not be closed well", shard.log, shard.name)

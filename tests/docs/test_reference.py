@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.request import urlopen
@@ -29,7 +30,17 @@ from muniment.event.source import sources
 from muniment.query import field
 from muniment.query.condition import check
 from muniment.query.parser import parse
-from muniment.settings import PREFIX, Listener, Protocol, Settings
+from muniment.settings import (
+    PREFIX,
+    Durability,
+    Listener,
+    Protocol,
+    Retention,
+    Settings,
+    StoreSettings,
+    WalSettings,
+)
+from muniment.settings.store import Duration
 from tests.docs.test_pages import SERVE
 from tests.docs.transcript import Reader, free_port
 
@@ -121,15 +132,21 @@ class TestSettings:
         assert quoted(variable) == [f"{PREFIX}{key.upper()}"]
         assert quoted(flag) == ([flags[key]] if key in flags else [])
         told = quoted(default)
-        if setting.annotation is ByteSize:
-            assert [_bytes(text) for text in told] == [setting.default]
-            limits = [_bytes(text) for text in quoted(bounds) if text not in self.documented]
+        if setting.annotation is Durability:
+            assert quoted(bounds) == list(Durability)
+            assert told == [setting.default]
+            return
+        limits = [
+            _value(setting.annotation, text)
+            for text in quoted(bounds)
+            if text not in self.documented and text not in _WORDS
+        ]
+        if told:
+            assert _value(setting.annotation, told[0]) == setting.get_default(
+                call_default_factory=True
+            )
         else:
-            limits = [int(text) for text in quoted(bounds) if text not in self.documented]
-            if told:
-                assert told == [_shown(setting.default)]
-            else:
-                assert setting.default is None or setting.default_factory is not None
+            assert setting.default is None or setting.default_factory is not None
         given = [
             getattr(bound, side)
             for bound in setting.metadata
@@ -148,6 +165,15 @@ class TestSettings:
             if there[key].annotation is Protocol:
                 assert quoted(bounds) == list(Protocol)
 
+    def test_every_key_of_a_store_and_of_a_retention_is_documented_and_no_other(self) -> None:
+        there = StoreSettings.model_fields | WalSettings.model_fields
+        told = {quoted(row[0])[0]: row for row in rows(self.text, "store key")}
+        assert sorted(names(self.text, "store key")) == sorted(there)
+        for key, (_, default, _, _) in told.items():
+            if quoted(default):
+                assert _value(there[key].annotation, quoted(default)[0]) == there[key].default
+        assert sorted(names(self.text, "retention key")) == sorted(Retention.model_fields)
+
     def test_the_example_can_be_used(self) -> None:
         example = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)[0]
         Settings(**tomllib.loads(example)).check_exposure()
@@ -157,11 +183,37 @@ def _bytes(text: str) -> int:
     return int(TypeAdapter(ByteSize).validate_python(text))
 
 
+_WORDS = ("off", "replicated", "logs")
+"""Bounds that are no numbers."""
+
+
+def _value(kind: object, text: str) -> object:
+    """What a documented default or bound means for a setting of this kind."""
+    if kind in (ByteSize, ByteSize | None):
+        return _bytes(text)
+    if kind in (timedelta, timedelta | None):
+        return TypeAdapter(Duration).validate_python(text)
+    return int(text) if text.isdigit() and kind in (int, float) else _Told(text)
+
+
+class _Told(str):
+    """A documented value; equal to what is written like that."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == _shown(other)
+
+    __hash__ = str.__hash__
+
+
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         return json.dumps(list(value))
+    if isinstance(value, dict):
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -16,16 +16,20 @@ from starlette.types import ASGIApp, Scope
 from muniment import __version__
 from muniment.api import (
     access,
+    attachments,
     completeness,
     docs,
     explain,
     health,
     history,
     read,
+    retention,
     schemas,
     search,
+    stores,
     tail,
     tiles,
+    worm,
 )
 from muniment.api.context import Context
 from muniment.api.gate import Gate
@@ -106,7 +110,21 @@ def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:
     app.state.context = context
     app.state.registry = registry(context, counts)
     _add_write_route(app)
-    for part in (read, tiles, search, tail, history, explain, completeness, access, health):
+    for part in (
+        read,
+        tiles,
+        search,
+        tail,
+        history,
+        explain,
+        completeness,
+        stores,
+        access,
+        health,
+        attachments,
+        retention,
+        worm,
+    ):
         app.include_router(part.router)
     app.router.routes.extend(docs.ROUTES)
     app.router.default = Console(directory=static_directory(), html=True)

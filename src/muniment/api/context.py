@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,6 +17,11 @@ from muniment.budget import Budget
 from muniment.clock import Clock, SystemClock
 from muniment.errors import UnknownLog, UnknownShard
 from muniment.receive.lag_bound import LagBound
+from muniment.store.archive import Archive
+from muniment.store.attachments import Attachments
+from muniment.store.retention.follow import Retention
+from muniment.store.wal import Claim
+from muniment.store.worm import WormWatch
 from muniment.watch import Completeness
 
 MIB = 1 << 20
@@ -41,7 +48,10 @@ class Context:
     """Everything a handler may use.
 
     `starting` is true until search is there for the first time; `stopping` is set when the node
-    begins to stop. `completeness` has what follows each log, where that is not switched off.
+    begins to stop. `completeness` has what follows each log, where that is not switched off;
+    `worm` what checks each store, by its name. `archive` carries to the stores, `wal`
+    has the claims of replicated shards by log and name.
+    `attachment_places` counts attachments under way.
     """
 
     node: str
@@ -56,6 +66,12 @@ class Context:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     meters: Meters = field(default_factory=Meters)
     completeness: dict[str, Completeness] = field(default_factory=dict)
+    attachments: Attachments | None = None
+    retention: Retention | None = None
+    attachment_places: Counter[str] = field(default_factory=Counter)
+    worm: dict[str, WormWatch] = field(default_factory=dict)
+    archive: Archive | None = None
+    wal: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     budget: Budget = field(init=False)
     lag_bound: LagBound = field(init=False)
     workers: Executor = field(init=False)

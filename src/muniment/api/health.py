@@ -15,6 +15,7 @@ from muniment.api.context import Context, context_of
 from muniment.api.problems import headers_for, problem
 from muniment.api.read import may_read
 from muniment.errors import MunimentError, StorageFailing, TryLater, Unavailable
+from muniment.store.archive import Archive
 
 STATUS_SECONDS = 1.0
 
@@ -37,15 +38,17 @@ async def readyz(request: Request) -> Response:
 
     A log whose shards all refuse makes it 503, with the reason of each; so does a node that is
     starting, until it can search, or stopping. A query process that goes down later does not:
-    entries must still come in; `search` says so.
+    entries must still come in; `search` says so. Nor does a store in trouble: see `stores`.
     """
     context = context_of(request)
     shards = list(_shards(context))
     found = {"ready": True, "shards": shards, "search": await _search(context)}
+    if context.archive is not None:
+        found["stores"] = _stores(context.archive)
     refusing = [
         log
         for log, of_log in context.logs.items()
-        if not any(shard.health.ok for shard in of_log.values())
+        if not any(shard.writable and shard.health.ok for shard in of_log.values())
     ]
     if context.stopping.is_set():
         return _not_ready(Unavailable("this node is stopping", retry_after=5), found)
@@ -75,6 +78,15 @@ def _shards(context: Context) -> Iterable[dict[str, Any]]:
             if not health.ok:
                 found |= {"reason": health.reason, "since": health.since}
             yield found
+
+
+def _stores(archive: Archive) -> list[dict[str, Any]]:
+    """A store in trouble is a warning: entries are taken all the same, and carried later."""
+    return [
+        {"store": store.name, "ok": not store.trouble}
+        | ({"reason": store.trouble} if store.trouble else {})
+        for store in archive.status().stores
+    ]
 
 
 async def _search(context: Context) -> dict[str, Any]:

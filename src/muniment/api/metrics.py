@@ -11,8 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from muniment import kernel
+from muniment.api import store_metrics, wal_metrics
 from muniment.api.context import Context
 from muniment.receive.port import Count
+from muniment.store.retention.follow import Retention
 
 PROC = Path("/proc/self")
 
@@ -26,9 +28,13 @@ class NodeCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yields the families of this moment."""
         yield from self._shards()
+        yield from _retention(self._context.retention)
         yield from self._http()
         yield from self._protocols()
         yield from self._receivers()
+        yield from self._worm()
+        yield from store_metrics.families(self._context.archive)
+        yield from wal_metrics.families(self._context.wal)
         yield _kernel()
         yield from _process()
 
@@ -39,6 +45,9 @@ class NodeCollector(Collector):
             "muniment_shard_published_size",
             "Entries under the published checkpoint.",
             labels=labels,
+        )
+        minimum = GaugeMetricFamily(
+            "muniment_shard_minimum", "The first entry that has not expired.", labels=labels
         )
         healthy = GaugeMetricFamily(
             "muniment_shard_ok", "1 while the shard acknowledges.", labels=labels
@@ -51,10 +60,11 @@ class NodeCollector(Collector):
             for name, shard in shards.items():
                 size.add_metric([log, name], shard.size)
                 published.add_metric([log, name], shard.published_size)
+                minimum.add_metric([log, name], shard.reader.minimum)
                 healthy.add_metric([log, name], float(shard.health.ok))
                 for key, family in counters.items():
                     family.add_metric([log, name], getattr(shard.metrics, key))
-        yield from (size, published, healthy, *counters.values())
+        yield from (size, published, minimum, healthy, *counters.values())
 
     def _http(self) -> Iterator[Metric]:
         context, meters = self._context, self._context.meters
@@ -83,6 +93,19 @@ class NodeCollector(Collector):
                 family.add_metric([protocol], getattr(meters, name))
             yield family
 
+    def _worm(self) -> Iterator[Metric]:
+        """What the last checks of the stores found; nothing before the first."""
+        label = ["store"]
+        ok = GaugeMetricFamily("muniment_worm_ok", "1 while promises are kept.", labels=label)
+        checked = GaugeMetricFamily(
+            "muniment_worm_last_check_seconds", "Time of the last whole check.", labels=label
+        )
+        for name, watch in self._context.worm.items():
+            if watch.ok is not None:
+                ok.add_metric([name], float(watch.ok))
+                checked.add_metric([name], watch.checked)
+        yield from (ok, checked)
+
     def _receivers(self) -> Iterator[Metric]:
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for count in self._counts:
@@ -93,6 +116,28 @@ class NodeCollector(Collector):
                 families[count.name] = family
             family.add_metric([count.receiver], count.value())
         yield from families.values()
+
+
+def _retention(retention: Retention | None) -> Iterator[Metric]:
+    if retention is None:
+        return
+    labels = ["log", "shard"]
+    expired = CounterMetricFamily(
+        "muniment_retention_expired_segments", "Segments that expired.", labels=labels
+    )
+    kept = GaugeMetricFamily(
+        "muniment_retention_kept_segments",
+        "Expired segments that a store does not let go.",
+        labels=["log", "shard", "store"],
+    )
+    holds = GaugeMetricFamily("muniment_retention_holds", "Legal holds.", labels=["log"])
+    for log, one in retention.logs.items():
+        holds.add_metric([log], sum(1 for _ in one.holds))
+        for shard, state in one.shard_states.items():
+            expired.add_metric([log, shard], state.expired)
+            for store, count in list(state.kept.items()):
+                kept.add_metric([log, shard, store], count)
+    yield from (expired, kept, holds)
 
 
 _WRITER = {

@@ -54,7 +54,7 @@ router = APIRouter(dependencies=[Depends(may_read)])
 
 @router.get("/api/v1/logs", tags=["logs"], response_model=schemas.Logs)
 async def list_logs(request: Request) -> Response:
-    """Lists the logs and their shards: origin, verifier key and durable size of each."""
+    """Lists the logs and their shards: origin, verifier key, durable size and minimum of each."""
     logs = [
         {"name": name, "shards": [_shard(shard) for shard in shards.values()]}
         for name, shards in context_of(request).logs.items()
@@ -68,6 +68,7 @@ def _shard(shard: Shard) -> dict[str, Any]:
         "origin": shard.origin,
         "verifier": shard.verifier,
         "size": shard.size,
+        "minimum": shard.reader.minimum,
     }
 
 
@@ -75,10 +76,15 @@ def _shard(shard: Shard) -> dict[str, Any]:
     "/api/v1/logs/{log}/shards/{shard}/entries/{index}",
     tags=["evidence"],
     response_class=Response,
-    responses=schemas.answers(schemas.binary("the entry: receipt header, newline, bytes"), 404),
+    responses=schemas.answers(
+        schemas.binary("the entry: receipt header, newline, bytes"), 404, 410
+    ),
 )
 def get_entry(request: Request, log: str, shard: str, index: Index) -> Response:
-    """Returns an entry: the bytes whose hash is the leaf, checked against the frame on disk."""
+    """Returns an entry: the bytes whose hash is the leaf, checked against the frame on disk.
+
+    Below the minimum of its shard it has expired (410).
+    """
     context = context_of(request)
     data = context.shard(log, shard).reader.entry(index)
     return Response(data, headers=lasting(context), media_type="application/octet-stream")
@@ -88,7 +94,7 @@ def get_entry(request: Request, log: str, shard: str, index: Index) -> Response:
     "/api/v1/logs/{log}/shards/{shard}/entries/{index}/proof",
     tags=["evidence"],
     response_class=Response,
-    responses=schemas.answers(schemas.text("a C2SP tlog-proof"), 404, 503),
+    responses=schemas.answers(schemas.text("a C2SP tlog-proof"), 404, 410, 503),
 )
 async def get_proof(
     request: Request,

@@ -33,7 +33,10 @@ class Receipt(BaseModel):
     shard: str
     first: int
     count: int
-    durability: str = Field(description="`local`: synced to this node's disk before the answer")
+    durability: str = Field(
+        description="`local`: synced to this node's disk before the answer; `replicated`: put into "
+        "the write-ahead store as well"
+    )
     receipt: str = Field(description="the signed checkpoint (C2SP) of the commit: keep it")
 
 
@@ -44,6 +47,7 @@ class Shard(BaseModel):
     origin: str
     verifier: str = Field(description="verifier key (C2SP signed-note)")
     size: int = Field(description="durable entries")
+    minimum: int = Field(description="the first entry that has not expired")
 
 
 class Log(BaseModel):
@@ -128,11 +132,13 @@ class SqlAnswer(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether the node takes entries; search has its own answer, for it may fail alone."""
+    """Whether the node takes entries; search and stores have answers of their own, for they may
+    fail alone."""
 
     ready: bool
     shards: list[dict[str, Any]]
     search: dict[str, Any]
+    stores: list[dict[str, Any]] = []
 
 
 class Healthy(BaseModel):

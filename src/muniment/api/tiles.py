@@ -47,12 +47,33 @@ async def get_checkpoint(request: Request, log: str, shard: str) -> Response:
 
 
 @router.get(
+    "/pruned",
+    response_class=Response,
+    responses=schemas.answers(schemas.text("a signed note: see the files of a shard"), 404),
+)
+def get_pruned(request: Request, log: str, shard: str) -> Response:
+    """Returns the note that says which entries have expired, signed by the shard's key."""
+    found = context_of(request).shard(log, shard).reader.pruned
+    if found is None:
+        raise NotFound("nothing has expired here")
+    return Response(
+        found.note,
+        headers={"cache-control": "no-cache"},
+        media_type="text/plain; charset=utf-8",
+    )
+
+
+@router.get(
     "/tile/entries/{tile:path}",
     response_class=Response,
-    responses=schemas.answers(schemas.binary("(uint16 big-endian length, entry)*"), 404),
+    responses=schemas.answers(schemas.binary("(uint16 big-endian length, entry)*"), 404, 410),
 )
 def get_entry_bundle(request: Request, log: str, shard: str, tile: str) -> Response:
-    """Returns the entries of a level-0 tile; the path is `<N>[.p/<W>]`."""
+    """Returns the entries of a level-0 tile; the path is `<N>[.p/<W>]`.
+
+    One of which an entry has expired is gone (410): the minimum index of tlog-tiles is that of the
+    shard, rounded up to a whole tile.
+    """
     context = context_of(request)
     number, width = _place(tile)
     bundle = context.shard(log, shard).reader.entry_bundle(number, width)
@@ -62,7 +83,7 @@ def get_entry_bundle(request: Request, log: str, shard: str, tile: str) -> Respo
 @router.get(
     "/tile/{level}/{tile:path}",
     response_class=Response,
-    responses=schemas.answers(schemas.binary("hashes, 32 bytes each"), 404),
+    responses=schemas.answers(schemas.binary("hashes, 32 bytes each"), 404, 410),
 )
 def get_tile(request: Request, log: str, shard: str, level: str, tile: str) -> Response:
     """Returns the hashes of a tile; the path is `<L>/<N>[.p/<W>]`."""

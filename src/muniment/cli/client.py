@@ -19,6 +19,9 @@ from muniment.errors import MunimentError, SettingsError, TooLarge
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
+FILE_SECONDS = 600.0
+"""A whole file is made durable, perhaps in a remote store, before it is answered."""
+
 MAX_ANSWER = 64 << 20
 """Bytes of an answer that is taken into memory."""
 
@@ -104,6 +107,22 @@ class Server:
         if not isinstance(found, dict):
             raise Unreachable(f"{self.url} gives no acknowledgement: is it a Muniment server?")
         return found
+
+    def put_file(
+        self, path: str, pieces: Iterator[bytes], headers: Mapping[str, str], **params: str
+    ) -> Any:
+        """Sends a body as it is read; returns the decoded answer."""
+        timeout = httpx.Timeout(FILE_SECONDS, connect=CONNECT_SECONDS)
+        return _decode(
+            self._ask(
+                "PUT",
+                path,
+                params=params,
+                content=pieces,
+                headers=dict(headers),
+                timeout=timeout,
+            )
+        )
 
     @contextmanager
     def stream(

@@ -21,6 +21,9 @@ class Appendable(Protocol):
 
     @property
     def health(self) -> Health: ...
+    @property
+    def writable(self) -> bool: ...
+    def knows(self, id_: str) -> bool: ...
     def offer(self, batch: Batch, done: Done) -> None: ...
     def submit(self, batch: Batch) -> Future[Acknowledgement]: ...
     def batch_ids(self) -> Sequence[str]: ...
@@ -60,15 +63,23 @@ class Target:
 
 
 def choose(shards: Mapping[str, S], id_: str | None) -> S:
-    """Returns the shard for a batch: the same one for the same id, else in turn, healthy first."""
-    names = list(shards)
-    if len(names) == 1:
-        return shards[names[0]]
+    """Returns the shard for a batch: the one that knows its id, or the same one for the same id.
+
+    A batch without an id goes to each in turn, healthy ones first; none goes to a shard that takes
+    nothing for good, unless that one knows the id: it alone can say what became of it.
+    """
+    if len(shards) == 1:
+        return next(iter(shards.values()))
     if id_ is not None:
-        return shards[names[crc32(id_.encode()) % len(names)]]
+        for shard in shards.values():
+            if shard.knows(id_):
+                return shard
+    usable = [shard for shard in shards.values() if shard.writable] or list(shards.values())
+    if id_ is not None:
+        return usable[crc32(id_.encode()) % len(usable)]
     first = next(_turn)
-    for number in range(len(names)):
-        shard = shards[names[(first + number) % len(names)]]
+    for number in range(len(usable)):
+        shard = usable[(first + number) % len(usable)]
         if shard.health.ok:
             return shard
-    return shards[names[first % len(names)]]
+    return usable[first % len(usable)]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from muniment.log import ShardReader
+from muniment.log.disk import Disk, PosixDisk
 
 from .process import Process, children, free_port, resident_bytes
 from .waiting import wait_for
@@ -40,6 +41,7 @@ class MunimentServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=60)
         self._env = {"TZ": "UTC", **(env or {})}
+        self.disk: Disk = PosixDisk()
         self._process: Process | None = None
         self._config: Path | None = None
         if config:
@@ -157,7 +159,8 @@ class MunimentServer:
     def stored(self, first: int = 0) -> list[bytes]:
         """Returns all durable entries from `first` on, read from the files beside the server."""
         shard = self.shard()
-        return stored_entries(self.data / "logs" / LOG / shard["shard"], shard["size"], first)
+        directory = self.data / "logs" / LOG / shard["shard"]
+        return stored_entries(directory, shard["size"], first, self.disk)
 
     def search(self, q: str, **params: Any) -> dict[str, Any]:
         """Returns one page of a search, newest first unless told otherwise."""
@@ -191,9 +194,11 @@ class MunimentServer:
         wait_for(indexed, f"search to see all {shard['size']} entries", seconds)
 
 
-def stored_entries(directory: Path, size: int, first: int = 0) -> list[bytes]:
+def stored_entries(
+    directory: Path, size: int, first: int = 0, disk: Disk | None = None
+) -> list[bytes]:
     """Returns the entries from `first` to `size` of a shard's directory."""
-    reader = ShardReader(directory)
+    reader = ShardReader(directory, disk)
     reader.advance(size)
     entries: list[bytes] = []
     while first + len(entries) < size:

@@ -57,6 +57,7 @@ def test_the_logs_are_listed_with_their_keys(filled: httpx.Client, shard: Failin
                         "origin": f"muniment.test/default/{NAME}",
                         "verifier": shard.verifier,
                         "size": SIZE,
+                        "minimum": 0,
                     }
                 ],
             }

@@ -197,6 +197,8 @@ class FakeServer:
             if not self.log.entries:
                 return Answer.problem(404, "not-found", "no checkpoint yet")
             return Answer(200, self.log.checkpoint().encode())
+        if path == "pruned":
+            return Answer.problem(404, "not-found", "nothing has expired here")
         found = re.fullmatch(r"tile/(entries|\d+)/((?:x\d{3}/)*\d{3})(?:\.p/(\d+))?", path)
         assert found is not None, path
         number = int(found[2].replace("x", "").replace("/", ""))

@@ -24,9 +24,10 @@ from .fake_server import FakeServer
 MUNIMENT = [sys.executable, "-m", "muniment"]
 COMMANDS = [
     *("serve", "send", "capture", "search", "sql", "tail"),
-    *("objects", "history", "show", "diff", "blame", "explain", "trace"),
-    *("parse", "completeness", "prove", "check", "verify", "rollback"),
-    *("index", "tokens", "doctor"),
+    *("objects", "history", "show", "diff", "blame", "explain"),
+    *("trace", "parse", "completeness", "prove", "check", "verify"),
+    *("restore", "attach", "attachment", "worm", "hold", "retention"),
+    *("takeover", "rollback", "index", "tokens", "doctor"),
 ]
 
 

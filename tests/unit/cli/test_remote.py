@@ -8,6 +8,7 @@ import pytest
 
 from muniment.errors import NotFound
 from muniment.log.note import Signer
+from muniment.log.pruned import Pruned
 from muniment.trust.remote import verify_remote
 
 from .fake_server import HEADER, FakeServer
@@ -25,7 +26,11 @@ class Site:
         self.changes: dict[str, Callable[[bytes], bytes | None]] = {}
 
     def fetch(self, path: str) -> bytes:
+        if path == "pruned" and path not in self.changes:
+            raise NotFound(path)
         self.fetched.add(path)
+        if path == "pruned":
+            return self.changes[path](b"") or b""
         answer = self._server._tile(path)
         if answer.status == 404:
             raise NotFound(path)
@@ -176,3 +181,42 @@ def test_no_log_at_all_is_no_verdict() -> None:
     with pytest.raises(NotFound):
         verify_remote("log:", Site(log).fetch, log.signer.verifier)
     assert verify(Site(log), log, claimed=0) == []
+
+
+def pruned(site: Site, log: SignedLog, minimum: int, act: int) -> None:
+    """Takes away what tlog-tiles lets go of, and shows the note that says so."""
+    edge = site.fetch(f"tile/0/{minimum // 256:03d}")[: minimum % 256 * 32]
+    note = Pruned.sign(log.signer, minimum, act, bytes(32), edge).note.encode()
+    for number in range(-(-minimum // 256)):
+        site.changes[f"tile/entries/{number:03d}"] = lambda data: None
+        if (number + 1) * 256 <= minimum:
+            site.changes[f"tile/0/{number:03d}"] = lambda data: None
+    site.changes["pruned"] = lambda data: note
+
+
+@pytest.mark.parametrize("minimum", [1, 255, 256, 300, 512, 700])
+def test_what_remains_of_a_pruned_log_is_read(minimum: int) -> None:
+    log = filled(1_000)
+    site = Site(log)
+    pruned(site, log, minimum, 990)
+    assert verify(site, log) == []
+    assert verify(site, log, trust=[log.checkpoint(1_000)]) == []
+    site.changes["tile/entries/003.p/232"] = flip
+    assert verify(site, log) != []
+
+
+def test_hashes_of_expired_entries_must_lead_to_the_signed_root() -> None:
+    log = filled(1_000)
+    site = Site(log)
+    pruned(site, log, 600, 990)
+    site.changes["tile/1/000.p/3"] = flip
+    assert verify(site, log) != []
+
+
+def test_a_note_of_another_key_or_without_its_act_is_a_finding() -> None:
+    log = filled(1_000)
+    for signer, act in ((Signer(log.signer.verifier.name, bytes(32)), 990), (log.signer, 1_000)):
+        site = Site(log)
+        note = Pruned.sign(signer, 256, act, bytes(32), b"").note.encode()
+        site.changes["pruned"] = lambda data, note=note: note  # type: ignore[misc]
+        assert verify(site, log) != []

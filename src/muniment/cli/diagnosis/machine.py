@@ -15,6 +15,7 @@ from pathlib import Path
 
 from muniment.cli.diagnosis import FAIL, OK, WARN, Found
 from muniment.cli.terminal import bytes_text
+from muniment.data_names import ACCESS, KEYS, TOKENS
 
 MIN_FREE, LOW_FREE = 256 << 20, 4 << 30
 MIN_FILES, LOW_FILES = 256, 4096
@@ -143,7 +144,7 @@ def _volatile(place: Path) -> str | None:
 
 
 def _keys(data: Path) -> Iterator[Found]:
-    private = [(data / "keys", "*.key"), (data / "access", "tokens.json")]
+    private = [(data / KEYS, "*.key"), (data / ACCESS, TOKENS)]
     files = [path for folder, name in private if folder.is_dir() for path in folder.glob(name)]
     if not files:
         return

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from muniment.cli.client import Server, Unreachable
 from muniment.cli.diagnosis import FAIL, OK, WARN, Found
 from muniment.cli.failure import advice_for
+from muniment.data_names import LOGS
 from muniment.errors import AccessDenied, MunimentError, TryLater
 
 LAG_WARNING = 10_000
@@ -102,7 +103,7 @@ def _in_use(data: Path) -> bool:
     from muniment.cli.failure import Failure
     from muniment.cli.index import claimed
 
-    if not (data / "logs").is_dir():
+    if not (data / LOGS).is_dir():
         return False
     try:
         with claimed(data):

@@ -33,11 +33,23 @@ def line(number: int, dice: random.Random) -> bytes:
     return json.dumps(event, separators=(",", ":")).encode()[:LINE_BYTES]
 
 
-def bodies(count: int, size: int, seed: int = 1) -> list[bytes]:
-    """Returns `count` NDJSON bodies of about `size` bytes, whole lines each."""
+def dense_line(number: int, dice: random.Random) -> bytes:
+    """Returns a line of as many bytes that hardly compresses: as costly to store as it is long."""
+    alphabet = [chr(c) for c in range(0x20, 0x7F) if chr(c) not in '"\\']
+    head = f'{{"time":{START_MS + number},"resource":"'
+    text = "".join(dice.choices(alphabet, k=LINE_BYTES - len(head) - 2))
+    return f'{head}{text}"}}'.encode()
+
+
+def bodies(count: int, size: int, seed: int = 1, *, dense: bool = False) -> list[bytes]:
+    """Returns `count` NDJSON bodies of about `size` bytes, whole lines each.
+
+    They compress as real ones do, or hardly where they are `dense`.
+    """
     dice = random.Random(seed)
+    make = dense_line if dense else line
     per_body = max(1, size // (LINE_BYTES + 1))
     return [
-        b"\n".join(line(body * per_body + i, dice) for i in range(per_body)) + b"\n"
+        b"\n".join(make(body * per_body + i, dice) for i in range(per_body)) + b"\n"
         for body in range(count)
     ]

@@ -1,6 +1,6 @@
 """The load generator: a process of its own that posts bodies over persistent connections.
 
-    python -m bench.load URL_PATH HOST PORT CONNECTIONS REQUESTS BODY_BYTES
+    python -m bench.load URL_PATH HOST PORT CONNECTIONS REQUESTS BODY_BYTES [1: hardly compressible]
 
 prints one JSON object: requests, entries, seconds, and latencies in milliseconds. A body goes out
 on a connection when the answer to the one before it has come, as an honest client's would.
@@ -94,8 +94,10 @@ class Run:
             self.done.set_result(None)
 
 
-async def _main(path: str, host: str, port: int, connections: int, total: int, size: int) -> None:
-    payloads = bodies(min(total, 64), size)
+async def _main(
+    path: str, host: str, port: int, connections: int, total: int, size: int, dense: int = 0
+) -> None:
+    payloads = bodies(min(total, 64), size, dense=bool(dense))
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
         "Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n"

@@ -37,10 +37,12 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return dict(json.load(answer))
 
-    def load(self, connections: int, requests: int, size: int) -> dict[str, float]:
+    def load(
+        self, connections: int, requests: int, size: int, *, dense: bool = False
+    ) -> dict[str, float]:
         """Runs the load generator against this server and returns what it measured."""
         path = "/api/v1/logs/default/entries?as=json"
-        numbers = [str(n) for n in (self.port, connections, requests, size)]
+        numbers = [str(n) for n in (self.port, connections, requests, size, int(dense))]
         command = [sys.executable, "-m", "bench.load", path, "127.0.0.1", *numbers]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         return dict(json.loads(done.stdout))
@@ -64,13 +66,20 @@ def _resident(pid: int) -> int:
 
 
 @contextmanager
-def serve(data: Path) -> Iterator[Server]:
-    """Starts `muniment serve` on a free loopback port, and stops it in the end."""
+def serve(data: Path, config: str = "") -> Iterator[Server]:
+    """Starts `muniment serve` on a free loopback port, and stops it in the end.
+
+    `config` is the text of a settings file.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "muniment", "serve", "--data", str(data)]
     command += ["--listen", f"127.0.0.1:{port}", "--syslog", "off"]
+    if config:
+        file = data.with_suffix(".toml")
+        file.write_text(config)
+        command += ["--config", str(file)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     server = Server(port, data, process)
     try:

@@ -12,6 +12,7 @@ from .harness.ceph import ceph  # noqa: F401 (a session has one gateway)
 from .harness.haproxy import HAProxy, haproxy
 from .harness.nginx import Nginx, nginx
 from .harness.server import MunimentServer, serving
+from .harness.small_disk import small_disk  # noqa: F401 (a fixture)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,9 @@ What must hold each time: no acknowledgement while the bytes cannot be made dura
 from __future__ import annotations
 
 import base64
-import os
 import resource
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -110,23 +108,6 @@ class Recorder:
         receipts = [kept.answer["receipt"] for kept in self.kept]
         report = verify_directory(self.server.data, trust=receipts)
         assert report.intact, "\n".join(map(str, report.findings))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "muniment-test", str(place)]
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], timeout=20, check=True)
 
 
 def outlast(

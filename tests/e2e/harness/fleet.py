@@ -26,6 +26,7 @@ CONFIG = """
 durability = "replicated"
 segment_size = "1MiB"
 segment_age = "2s"
+cache_size = "1MiB"
 worm_check = "off"
 node = "{node}"
 
@@ -63,14 +64,14 @@ class Fleet:
         self._nodes = 0
         self._servers: list[MunimentServer] = []
 
-    def node(self) -> MunimentServer:
+    def node(self, data: Path | None = None) -> MunimentServer:
         """Returns a node with a disk of its own, not started."""
         self._nodes += 1
         name = f"node-{self._nodes}"
         folder = self.directory / name
         folder.mkdir()
         config = CONFIG.format(node=name, secret=self._secret, **self._stores)
-        server = MunimentServer(folder / "data", folder / "serve.txt", config=config)
+        server = MunimentServer(data or folder / "data", folder / "serve.txt", config=config)
         primary = open_store(self._gateway.connection(self._archive), "primary")
         catalog = FileCatalog(server.data / ARCHIVE, "primary")
         server.disk = TieredDisk(PosixDisk(), server.data / LOGS, catalog, primary)
@@ -80,7 +81,7 @@ class Fleet:
     def local_node(self) -> MunimentServer:
         """Returns a node that is not replicated, and archives."""
         server = self.node()
-        config = server.data.parent / "serve.toml"
+        config = server.output.parent / "serve.toml"
         text = config.read_text()
         wal = text[text.index("[wal]") : text.index("[[store]]")]
         config.write_text(text.replace(wal, "").replace('durability = "replicated"\n', ""))
@@ -107,14 +108,14 @@ class Fleet:
 
     def verify(self, server: MunimentServer, receipts: list[str]) -> None:
         """A node's directory, with what it has in the store, must go on from every receipt."""
-        trusted = server.data.parent / "receipts"
+        trusted = server.output.parent / "receipts"
         trusted.write_text("".join(receipts))
         process = self._run(server, "verify", str(server.data), "--trust", str(trusted))
         wait_for(lambda: not process.running, "verify to end", 120)
         assert process.stop() == 0, process.printed()[-4000:]
 
     def _run(self, server: MunimentServer, *arguments: str) -> Process:
-        folder = server.data.parent
+        folder = server.output.parent
         command = [sys.executable, "-m", "muniment", *arguments]
         return Process([*command, "--config", str(folder / "serve.toml")], folder / "command.txt")
 

@@ -59,6 +59,10 @@ def carry(store: Store, parcel: Parcel, pause: Pause) -> Delivered:
         digest = bytes.fromhex(parcel.thing.digest)
         version = store.put_if_absent(parcel.key, parcel.body, sha256=digest, lock=parcel.lock)
         if version is not None:
+            first = first_version(store, parcel.key) if version else None
+            if first is not None and first.version != version:  # put since we looked
+                _read_found(store, parcel, first, pause)
+                return Delivered(first.version, locked=False, modified=first.modified)
             read_back(store, parcel.key, version, parcel.thing, pause)
             return Delivered(version, locked=True)
         found = store.head(parcel.key)  # another one was first

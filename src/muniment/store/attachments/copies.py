@@ -36,7 +36,7 @@ class Copies:
         if found is None:
             key = attachment_key(log, kept.sha256)
             version = self._store.put(key, path, sha256=kept.sha256, lock=lock)
-            found = Object(key, kept.size, version)
+            found = self.find(log, kept.sha256) or Object(key, kept.size, version)
         elif lock is not None:
             self._extend(found, lock)
         place = f"{self._store.url}/{found.key}"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from carried_shard import LOG, MINUTE, SHARD, Node, originals_of, same_bytes, settle, simulated
-from simulator import Fault, SimulatedStore
+from simulator import Call, Fault, SimulatedStore
 
 from muniment.store.archive.lane import EVIDENCE_SECONDS, EXTEND_SECONDS
 from muniment.store.names import segment_key, tree_key, verifier_key
@@ -52,6 +52,23 @@ def test_other_bytes_under_a_key_are_a_conflict_and_stay(node: Node, other: byte
     assert log == LOG
     assert record["resource"] == "store:primary"
     assert KEY in str(record["message"])
+
+
+def test_what_somebody_puts_between_our_look_and_our_put_is_a_conflict(node: Node) -> None:
+    """In a store that does not fence, theirs is the first version, and that is what counts."""
+    store = store_of(node)
+    store.backing.fencing = False
+    somebody = store.seen_by("somebody")
+
+    def plan(call: Call) -> None:
+        if (call.operation, call.key) == ("put_if_absent", KEY):
+            somebody.put(KEY, b"forged")
+
+    store.faults.plan = plan
+    archive = node.archive()
+    settle(archive)
+    assert node.actions() == ["archive.conflict"]
+    assert archive.covered(LOG, SHARD) == 0
 
 
 @pytest.mark.parametrize("size", ["another", "the same"])

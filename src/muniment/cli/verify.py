@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,7 +174,7 @@ def _directory(
     jobs: int,
     as_json: bool,
 ) -> Report:
-    from muniment.cli.verify_store import disk_behind
+    from muniment.cli.verify_store import disk_behind, primary_behind
     from muniment.trust.directory import evidence_bytes, verify_directory
 
     total = evidence_bytes(path)
@@ -194,6 +195,7 @@ def _directory(
             jobs=jobs,
             progress=progress,
             disk=disk_behind(path, config),
+            primary=cache(lambda: primary_behind(config)),
         )
     _miss_keys(report, known, path)
     return report

@@ -16,6 +16,7 @@ from muniment.log.report import Report
 if TYPE_CHECKING:
     from muniment.log.disk import Disk
     from muniment.settings import Settings, StoreSettings
+    from muniment.store.port import Store
     from muniment.trust.store_objects import Promise
 
 
@@ -99,3 +100,12 @@ def disk_behind(directory: Path, config: Path | None) -> Disk | None:
         return None
     settings = load(config=config)
     return tiered_disk(directory, settings.store[0]) if settings.store else None
+
+
+def primary_behind(config: Path | None) -> Store | None:
+    """Returns the primary store of the settings, where they name one."""
+    from muniment.settings import load
+    from muniment.store.opening import open_store
+
+    settings = load(config=config)
+    return open_store(settings.store[0], settings.store[0].name) if settings.store else None

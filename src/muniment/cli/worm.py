@@ -68,11 +68,16 @@ def _chosen(settings: Settings, name: str | None) -> list[StoreSettings | WalSet
     there: list[StoreSettings | WalSettings] = [*settings.store]
     if settings.wal is not None:
         there.append(settings.wal)
+    named = there
     if name is not None:
-        there = [one for one in there if name.rstrip("/") in (_name(one), one.url)]
+        there = [one for one in named if name.rstrip("/") in (_name(one), one.url)]
+    if not there and name is None:
+        raise SettingsError("there is no store in the settings: add a [[store]], or give --config")
     if not there:
-        what = "no store" if name is None else f"no store {name!r}"
-        raise SettingsError(f"there is {what} in the settings: add a [[store]], or give --config")
+        known = ", ".join(map(_name, named)) or "none"
+        raise SettingsError(
+            f"there is no store {name!r} in the settings (there: {known}): only those are checked"
+        )
     return there
 
 

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
             raise ValueError("durability = replicated and a [wal] table go together")
         if self.durability is Durability.REPLICATED and not self.store:
             raise ValueError("durability = replicated needs a [[store]] for what is sealed")
+        if self.wal is not None and self.wal.place in [store.place for store in self.store]:
+            raise ValueError(
+                f"wal and store are both {self.wal.url}: write-ahead objects are removed, what is "
+                "archived must stay; give each a url of its own"
+            )
         if (self.cache_size or self.cache_age) and not self.store:
             raise ValueError("cache_size and cache_age evict what a [[store]] has: name one")
         wrong = sorted(set(self.retention) - set(self.logs))

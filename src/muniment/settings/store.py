@@ -112,6 +112,11 @@ class Connection(BaseModel):
         return urlsplit(self.url).scheme
 
     @property
+    def place(self) -> tuple[str, str | None, str | None]:
+        """What tells one place from another: a url means little without whose server it is on."""
+        return self.url, self.endpoint, self.account
+
+    @property
     def bucket(self) -> str:
         """The bucket or container; empty for `file`."""
         return urlsplit(self.url).netloc

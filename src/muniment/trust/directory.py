@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from muniment import kernel
@@ -20,6 +20,7 @@ from muniment.log.shard import VERIFIER
 from muniment.log.verify import Progress, verify_shard
 from muniment.store.marks import Mark, read_mark
 from muniment.store.names import is_key_of
+from muniment.store.port import Store
 from muniment.trust.chains import check_chains, findings
 from muniment.trust.evicted import find_unread
 from muniment.trust.local_attachments import find_attachments
@@ -61,11 +62,13 @@ def verify_directory(
     jobs: int = 1,
     progress: Progress | None = None,
     disk: Disk | None = None,
+    primary: Callable[[], Store | None] = lambda: None,
 ) -> Report:
     """Verifies all that a directory holds and returns what was found.
 
     See `verify_shard` for `trust` and `keys`; `agents` are the keys of agents. `disk` also reads
     the segments that are in a store only; without it they are findings: they were not read.
+    `primary` opens that store: attachments that are not here are looked for there.
     Raises NotFound where there is no log to look at, StoreFailing.
     """
     report = Report()
@@ -108,7 +111,7 @@ def verify_directory(
         report.other += _check_beside(directory, restored=bool(marks))
         if disk is None:
             report.other += find_unread(directory, shards)
-        report.other += find_attachments(directory, report, disk)
+        report.other += find_attachments(directory, report, disk, primary)
         if live:
             report.notes.append("the index is not checked while a server writes it")
         else:

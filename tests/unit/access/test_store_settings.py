@@ -41,6 +41,11 @@ def test_a_store_says_where_it_is_and_how_it_locks(read: Read) -> None:
     assert wal is not None and (wal.scheme, wal.prefix) == ("file", "/var/lib/wal")
 
 
+def test_one_url_on_two_servers_is_two_places(read: Read) -> None:
+    wal = STORE.replace("[[store]]", "[wal]") + 'endpoint = "https://s3.example.net"\n'
+    assert read('durability = "replicated"\n' + wal + STORE).wal is not None
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -89,6 +94,7 @@ def test_a_secret_in_a_url_is_not_repeated(url: str, read: Read) -> None:
         (STORE + 'endpoint = "http://10.0.0.1:9000"\n', "allow_http"),
         (STORE + STORE, "a name of its own"),
         (STORE + 'name = "wal"\n', "write-ahead"),
+        ('durability = "replicated"\n' + WAL + WAL.replace("[wal]", "[[store]]"), "url of its own"),
         (STORE + 'group = "1MiB"\n', "group"),
         (STORE + WAL, "go together"),
         ('durability = "replicated"\n' + STORE, "go together"),

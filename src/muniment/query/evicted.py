@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from muniment.data_names import ARCHIVE, LOGS
-from muniment.index.reading import OpenReader
 from muniment.log import ShardReader
 
 if TYPE_CHECKING:
+    from muniment.index.reading import OpenReader
     from muniment.log.disk import Disk
     from muniment.settings.store import StoreSettings
 

@@ -92,7 +92,7 @@ class _Laying:
             return copy
         copy.verifier = verifier
         copy.minimum = self._lay_pruned(verifier)
-        firsts = self._firsts()
+        firsts = self._firsts() if all_segments else self._uploaded(self._firsts())
         recent = firsts if all_segments else sorted(newest(firsts, self._length))
         wanted = [first for first in recent if first >= copy.minimum]
         with ThreadPoolExecutor(1, "restore") as pool:
@@ -115,6 +115,17 @@ class _Laying:
         names = [segment_first(name) for name in self._source.names(self._there)]
         known = set(self._source.companions(self._there).by_first)
         return sorted(known | {first for first in names if first is not None})
+
+    def _uploaded(self, firsts: list[int]) -> list[int]:
+        """Leaves out the last ones of which only the companion is there.
+
+        Their upload was cut off when the node died; what is in them is in its write-ahead objects,
+        and where it is not, whoever goes on from these finds it missing there.
+        """
+        names = set(self._source.names(self._there))
+        while firsts and firsts[-1] >= self._copy.minimum and segment_name(firsts[-1]) not in names:
+            firsts.pop()
+        return firsts
 
     def _remove_drafts(self) -> None:
         for name in self._disk.names(self._directory):

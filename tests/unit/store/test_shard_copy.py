@@ -71,6 +71,16 @@ def test_a_base_for_a_takeover_has_the_newest_segments_and_the_whole_tree(
     Shard.open(DIRECTORY, SIGNER, log=LOG, disk=disk).close()
 
 
+def test_a_base_for_a_takeover_ends_before_an_upload_that_was_cut_off() -> None:
+    """The node died between companion and segment: the write-ahead objects have the rest."""
+    store, disk = archived(), SimulatedDisk()
+    store.backing.poke(segment_key(LOG, NAME, FIRSTS[-1]), None)
+    copy = laid(store, disk, all_segments=False)
+    assert copy.whole and copy.size == FIRSTS[-1]
+    Shard.open(DIRECTORY, SIGNER, log=LOG, disk=disk).close()
+    assert not laid(store, SimulatedDisk()).whole  # a restore has to say so
+
+
 def test_a_store_that_lags_gives_what_it_has() -> None:
     disk = SimulatedDisk()
     copy = laid(archived(segments=2), disk)

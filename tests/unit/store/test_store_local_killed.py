@@ -23,7 +23,8 @@ PATIENCE = 60.0
 def told_until_killed(folder: Path, seed: int, lines: int, bytes_more: int) -> list[str]:
     """Runs the program, kills it after some lines and a few bytes more; returns whole lines."""
     command = [sys.executable, str(PROGRAM), str(folder), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+    # Without a buffer of ours: `communicate` reads past one, and would lose what it holds.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as child:
         assert child.stdout is not None
         try:
             told = b"".join(child.stdout.readline() for _ in range(lines))

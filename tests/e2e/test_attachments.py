@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -164,23 +162,6 @@ def test_the_check_of_a_store_runs_in_the_node(archived: MunimentServer) -> None
     assert archived.http.get("/api/v1/stores/other/worm").status_code == 404
     metrics = archived.http.get("/metrics").text
     assert 'muniment_worm_ok{store="primary"} 1.0' in metrics
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "muniment-test", str(place)]
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], timeout=20, check=True)
 
 
 def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:

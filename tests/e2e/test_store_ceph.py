@@ -11,7 +11,7 @@ from muniment.store.port import Store
 from muniment.store.s3 import S3Store
 
 from .harness.ceph import Ceph
-from .harness.suites import LockBehaviour, StoreBehaviour
+from .harness.suites import LockedBucketBehaviour, StoreBehaviour
 
 _NOT_FENCED = "Ceph 16 takes If-None-Match in a versioned bucket and ignores it"
 _CANNOT = {"fence": _NOT_FENCED, "put if absent": _NOT_FENCED}
@@ -48,18 +48,9 @@ class TestVersionedBucket(StoreBehaviour):
         yield from opened(ceph, buckets["versioned"])
 
 
-class TestLockedBucket(StoreBehaviour, LockBehaviour):
+class TestLockedBucket(LockedBucketBehaviour):
     cannot = _CANNOT
 
     @pytest.fixture
     def store(self, ceph: Ceph, buckets: dict[str, str]) -> Iterator[Store]:
         yield from opened(ceph, buckets["locked"])
-
-    @pytest.fixture
-    def lockable(self, store: Store) -> Store:
-        return store
-
-    def delete(self, store: Store, key: str) -> None:
-        """A plain DELETE, as any client sends it."""
-        assert isinstance(store, S3Store)
-        assert store._wire.send("delete", "DELETE", store._folder + key).status == 204

@@ -10,7 +10,7 @@ import pytest
 from muniment.store.port import Store
 from muniment.store.s3 import S3Store
 
-from .harness.suites import LockBehaviour, StoreBehaviour
+from .harness.suites import LockedBucketBehaviour, StoreBehaviour
 from .harness.versitygw import VersityGateway, versity_gateway
 
 _prefixes = count(1)
@@ -59,18 +59,9 @@ class TestVersionedBucket(StoreBehaviour):
         yield from opened(gateway, buckets["versioned"])
 
 
-class TestLockedBucket(StoreBehaviour, LockBehaviour):
+class TestLockedBucket(LockedBucketBehaviour):
     cannot = _CANNOT
 
     @pytest.fixture
     def store(self, gateway: VersityGateway, buckets: dict[str, str]) -> Iterator[Store]:
         yield from opened(gateway, buckets["locked"])
-
-    @pytest.fixture
-    def lockable(self, store: Store) -> Store:
-        return store
-
-    def delete(self, store: Store, key: str) -> None:
-        """A plain DELETE, as any client sends it."""
-        assert isinstance(store, S3Store)
-        assert store._wire.send("delete", "DELETE", store._folder + key).status == 204

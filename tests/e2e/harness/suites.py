@@ -9,5 +9,6 @@ sys.path.append(str(Path(__file__).parents[2] / "unit" / "store"))
 
 from behaviour import StoreBehaviour
 from behaviour_locks import LockBehaviour
+from behaviour_s3 import LockedBucketBehaviour
 
-__all__ = ["LockBehaviour", "StoreBehaviour"]
+__all__ = ["LockBehaviour", "LockedBucketBehaviour", "StoreBehaviour"]

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pytest
 from behaviour import StoreBehaviour
-from behaviour_locks import LockBehaviour
+from behaviour_s3 import LockedBucketBehaviour
 
 from muniment.settings.store import Connection
 from muniment.store.port import Store
@@ -77,18 +77,9 @@ class TestPlainBucket(StoreBehaviour):
         yield from opened(endpoint, buckets["plain"])
 
 
-class TestLockedBucket(StoreBehaviour, LockBehaviour):
+class TestLockedBucket(LockedBucketBehaviour):
     cannot = _CANNOT
 
     @pytest.fixture
     def store(self, endpoint: str, buckets: dict[str, str]) -> Iterator[Store]:
         yield from opened(endpoint, buckets["locked"])
-
-    @pytest.fixture
-    def lockable(self, store: Store) -> Store:
-        return store
-
-    def delete(self, store: Store, key: str) -> None:
-        """A plain DELETE, as any client sends it."""
-        assert isinstance(store, S3Store)
-        assert store._wire.send("delete", "DELETE", store._folder + key).status == 204

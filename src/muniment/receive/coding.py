@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from enum import Enum
+from io import BytesIO
+from typing import Self
 
 import zstandard
 
@@ -13,6 +15,9 @@ from muniment.errors import InputError, TooLarge, UnsupportedMedia
 PIECE = 1 << 16
 MAX_MEMBERS = 4_096
 """Of one compressed body: gzip members or zstd frames."""
+
+SPILL_BYTES = 8 << 20
+"""What unpacks to more goes into one buffer that grows."""
 
 _ZSTD_WINDOW = 1 << 23
 """What a decoder must support (RFC 8878, 3.1.1.1.2); larger windows are refused."""
@@ -55,25 +60,57 @@ def decode(
     """
     if coding is Coding.IDENTITY:
         return body
-    pieces: list[bytes] = []
-    total = 0
+    with _Unpacked(limit, grow) as unpacked:
+        if coding is Coding.ZSTD:
+            _unzstd(body, limit, unpacked.take, members)
+        else:
+            _inflate(coding, body, unpacked.take, members)
+        return unpacked.whole()
 
-    def take(piece: bytes) -> int:
-        nonlocal total
-        total += len(piece)
-        if total > limit:
+
+class _Unpacked:
+    """What comes out, within a limit. A large body stands in memory once.
+
+    It is one buffer, which malloc maps for itself and gives back to the system when it is let go.
+    As many pieces it would stay with the arena of the thread that unpacked it, and the next large
+    body, on another thread, would come on top.
+    """
+
+    def __init__(self, limit: int, grow: Grow) -> None:
+        self._limit, self._grow = limit, grow
+        self._pieces: list[bytes] = []
+        self._large: BytesIO | None = None
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Lets go of all: the trace of an error would keep it."""
+        self._pieces = []
+        self._large = None
+
+    def take(self, piece: bytes) -> int:
+        """Takes a piece; returns how many bytes may follow. Raises TooLarge."""
+        self._total += len(piece)
+        if self._total > self._limit:
             raise TooLarge(
-                f"the body unpacks to more than {limit:,} bytes", advice="send less at once"
+                f"the body unpacks to more than {self._limit:,} bytes", advice="send less at once"
             )
-        grow(len(piece))
-        pieces.append(piece)
-        return limit - total
+        self._grow(len(piece))
+        if self._large is not None:
+            self._large.write(piece)
+        else:
+            self._pieces.append(piece)
+            if self._total > SPILL_BYTES:
+                self._large = BytesIO()
+                self._large.writelines(self._pieces)
+                self._pieces = []
+        return self._limit - self._total
 
-    if coding is Coding.ZSTD:
-        _unzstd(body, limit, take, members)
-    else:
-        _inflate(coding, body, take, members)
-    return b"".join(pieces)
+    def whole(self) -> bytes:
+        """Returns all of it; that costs a large one no copy."""
+        return b"".join(self._pieces) if self._large is None else self._large.getvalue()
 
 
 def _inflate(coding: Coding, body: bytes, take: Callable[[bytes], int], bound: int) -> None:

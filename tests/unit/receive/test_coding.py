@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from muniment.budget import Budget, Hold
 from muniment.errors import InputError, MunimentError, Overloaded, TooLarge, UnsupportedMedia
-from muniment.receive.coding import MAX_MEMBERS, Coding, decode
+from muniment.receive.coding import MAX_MEMBERS, SPILL_BYTES, Coding, decode
 
 MIB = 1 << 20
 
@@ -48,6 +49,28 @@ coded = pytest.mark.parametrize("coding", list(CODERS))
 def test_codings_are_undone_over_several_members(coding: Coding, parts: list[bytes]) -> None:
     body = b"".join(CODERS[coding](part) for part in parts)
     assert decode(coding, body, MIB, hold().grow) == b"".join(parts)
+
+
+@coded
+@pytest.mark.parametrize("size", [SPILL_BYTES - 1, SPILL_BYTES, SPILL_BYTES + 1, 3 * SPILL_BYTES])
+def test_a_body_around_the_size_of_one_buffer_comes_back_whole(coding: Coding, size: int) -> None:
+    data = (b"%d " * 4_096 % tuple(range(4_096)) * (size // 19_000 + 1))[:size]
+    assert decode(coding, CODERS[coding](data), size, hold().grow) == data
+    with pytest.raises(TooLarge):
+        decode(coding, CODERS[coding](data), size - 1, hold().grow)
+
+
+@coded
+def test_a_refused_body_is_let_go_though_its_error_is_kept(coding: Coding) -> None:
+    bomb = CODERS[coding](bytes(4 * SPILL_BYTES))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge) as kept:
+            decode(coding, bomb, 3 * SPILL_BYTES, hold().grow)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept.value and held < SPILL_BYTES // 2
 
 
 @coded

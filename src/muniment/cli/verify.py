@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     show_default="one a core, 8 at most",
     help="Segments (of a URL: tiles) read at the same time.",
 )
+@click.option(
+    "--executor",
+    metavar="WHERE",
+    help="Who reads the segments of a DIR or --store: threads, processes, dask://HOST:PORT, ray, "
+    "ray://HOST:PORT, spark.",
+)
 @json_option("Print the report as one JSON object.")
 @click.option(
     "--token",
@@ -73,6 +79,7 @@ def verify(
     keys: tuple[str, ...],
     agent_keys: Path | None,
     jobs: int,
+    executor: str | None,
     as_json: bool,
     token: str | None,
     ca: Path | None,
@@ -97,14 +104,19 @@ def verify(
         raise click.UsageError("name a DIR, a URL or a --store: one of them")
     if store is None and (log or repair):
         raise click.UsageError("--log and --repair go with --store")
+    if executor is not None and target is not None and _is_url(target):
+        raise click.UsageError("--executor goes with a DIR or --store")
     notes = [note for path in trust for note in read_trust(path)]
     try:
         known = given_keys(keys)
         if store is not None:
-            report = _store(store, config, notes, known, log, jobs, repair, as_json)
+            report = _store(store, config, notes, known, log, jobs, executor, repair, as_json)
+        elif _is_url(str(target)):
+            report = _url(str(target), notes, known, jobs, as_json, token, ca)
         else:
-            report = _report(
-                str(target), config, notes, known, _agents(agent_keys), jobs, as_json, token, ca
+            agents = _agents(agent_keys)
+            report = _directory(
+                Path(str(target)), config, notes, known, agents, jobs, executor, as_json
             )
     except EvidenceError as error:
         raise AnswerIsNo(f"NOT INTACT: {error.detail}") from error
@@ -126,31 +138,40 @@ def _store(
     known: Sequence[Verifier],
     log: str,
     jobs: int,
+    executor: str | None,
     repair: bool,
     as_json: bool,
 ) -> Report:
     from muniment.cli.verify_store import verify_chosen
 
     report = verify_chosen(
-        name, config, notes, known, log=log, jobs=jobs, repair=repair, quiet=as_json
+        name,
+        config,
+        notes,
+        known,
+        log=log,
+        jobs=jobs,
+        executor=executor,
+        repair=repair,
+        quiet=as_json,
     )
     _miss_keys(report, known, name)
     return report
 
 
-def _report(
+def _is_url(target: str) -> bool:
+    return re.match(r"https?://", target) is not None
+
+
+def _url(
     target: str,
-    config: Path | None,
     notes: Sequence[str],
     known: Sequence[Verifier],
-    agents: Sequence[Verifier],
     jobs: int,
     as_json: bool,
     token: str | None,
     ca: Path | None,
 ) -> Report:
-    if not re.match(r"https?://", target):
-        return _directory(Path(target), config, notes, known, agents, jobs, as_json)
     from muniment.cli.verify_url import verify_url
 
     with progress_bar("entries", quiet=as_json) as advance:
@@ -172,15 +193,17 @@ def _directory(
     known: Sequence[Verifier],
     agents: Sequence[Verifier],
     jobs: int,
+    executor: str | None,
     as_json: bool,
 ) -> Report:
+    from muniment.cli.verify_executor import open_executor, remarks
     from muniment.cli.verify_store import disk_behind, primary_behind
     from muniment.trust.directory import evidence_bytes, verify_directory
 
     total = evidence_bytes(path)
     keys = known or read_known_keys(known_keys_file())
     done = 0
-    with progress_bar("bytes", quiet=as_json) as advance:
+    with open_executor(executor, jobs) as others, progress_bar("bytes", quiet=as_json) as advance:
 
         def progress(count: int) -> None:
             nonlocal done
@@ -196,7 +219,9 @@ def _directory(
             progress=progress,
             disk=disk_behind(path, config),
             primary=cache(lambda: primary_behind(config)),
+            elsewhere=others,
         )
+        report.notes += remarks(others)
     _miss_keys(report, known, path)
     return report
 

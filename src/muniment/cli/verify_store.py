@@ -28,13 +28,16 @@ def verify_chosen(
     *,
     log: str,
     jobs: int,
+    executor: str | None = None,
     repair: bool,
     quiet: bool,
 ) -> Report:
     """Returns what was found in the store of that name or URL.
 
-    Raises SettingsError, NotFound where it holds no log, StoreFailing where it cannot be read.
+    `executor` says who reads the segments. Raises SettingsError, NotFound where it holds no log,
+    StoreFailing where it cannot be read, Unavailable where the executor cannot do it.
     """
+    from muniment.cli.verify_executor import open_executor, remarks
     from muniment.settings import load
     from muniment.store.archive.confirmed import Confirmed
     from muniment.store.opening import open_store
@@ -46,25 +49,31 @@ def verify_chosen(
     try:
         inventory = take_inventory(store, log)
         total, done = segment_bytes(inventory), 0
-        question = StoreQuestion(
-            trust=trust,
-            keys=known or read_known_keys(known_keys_file()),
-            log=log,
-            jobs=jobs,
-            promises=promises(settings, chosen),
-            others=others,
-            confirmed=Confirmed(settings.data, store.name),
-            repair=repair,
-            now=SystemClock().now(),
-        )
-        with progress_bar("bytes", quiet=quiet) as advance:
+        with (
+            open_executor(executor, jobs, chosen) as workers,
+            progress_bar("bytes", quiet=quiet) as advance,
+        ):
+            question = StoreQuestion(
+                trust=trust,
+                keys=known or read_known_keys(known_keys_file()),
+                log=log,
+                jobs=jobs,
+                promises=promises(settings, chosen),
+                others=others,
+                confirmed=Confirmed(settings.data, store.name),
+                repair=repair,
+                now=SystemClock().now(),
+                executor=workers,
+            )
 
             def progress(count: int) -> None:
                 nonlocal done
                 done += count
                 advance(done, total)
 
-            return verify_store(store, question, inventory, progress)
+            report = verify_store(store, question, inventory, progress)
+            report.notes += remarks(workers)
+            return report
     finally:
         for one in (store, *others):
             one.close()

@@ -8,6 +8,7 @@ whole directory put back to an older state is found with a checkpoint kept elsew
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from muniment import kernel
@@ -40,6 +41,20 @@ Progress = Callable[[int], None]
 """Called with the bytes that were verified since the last call."""
 
 
+@dataclass(frozen=True, slots=True)
+class SegmentWork:
+    """A segment that is to be checked; see `check_segment`."""
+
+    path: Path
+    verifier: Verifier
+    sizes: Sequence[int] = ()
+    limit: int | None = None
+
+
+Elsewhere = Callable[[Disk, Sequence[SegmentWork]], Iterator[SegmentCheck]]
+"""Has segments checked by others and returns what they are, each once, in any order."""
+
+
 def verify_shard(
     directory: Path,
     *,
@@ -49,12 +64,14 @@ def verify_shard(
     live: bool = False,
     progress: Progress | None = None,
     disk: Disk | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> ShardReport:
     """Reads every byte of a shard's directory and returns what was found.
 
     `trust` are signed checkpoints kept elsewhere, of any log; those of this shard must be on its
     history. `keys` are verifier keys known from elsewhere: one of this origin must be the shard's.
-    `live` says that a writer is at work, so that files may grow while they are read.
+    `live` says that a writer is at work, so that files may grow while they are read. With
+    `elsewhere`, others read the segments; all that joins them is checked here.
     """
     disk = disk or PosixDisk()
     while True:
@@ -63,7 +80,7 @@ def verify_shard(
         if verifier is None:
             return report
         report.origin = verifier.name
-        _verify(disk, directory, verifier, trust, jobs, live, progress, report)
+        _verify(disk, directory, verifier, trust, jobs, live, progress, elsewhere, report)
         if not live or not report.findings or not _went_on(disk, directory, verifier, report):
             return report
 
@@ -82,6 +99,7 @@ def _verify(
     jobs: int,
     live: bool,
     progress: Progress | None,
+    elsewhere: Elsewhere | None,
     report: ShardReport,
 ) -> None:
     _check_names(disk, directory, report)
@@ -89,7 +107,8 @@ def _verify(
     published = _read(disk, directory / CHECKPOINTS)
     trusted = trusted_checkpoints(trust, verifier, directory / VERIFIER, report)
     checks = []
-    for check in _check_segments(disk, directory, verifier, [c.size for c in trusted], jobs, live):
+    work = _work(disk, directory, verifier, [c.size for c in trusted], live)
+    for check in elsewhere(disk, work) if elsewhere else check_segments(disk, work, jobs):
         checks.append(check)
         report.bytes += check.length
         if progress is not None:
@@ -172,25 +191,30 @@ def trusted_checkpoints(
     return found
 
 
-def _check_segments(
-    disk: Disk, directory: Path, verifier: Verifier, sizes: Sequence[int], jobs: int, live: bool
-) -> Iterator[SegmentCheck]:
+def _work(
+    disk: Disk, directory: Path, verifier: Verifier, sizes: Sequence[int], live: bool
+) -> list[SegmentWork]:
     paths = [directory / name for name in segment_names(disk, directory)]
     if live and paths and _is_begun(disk, paths[-1]):
         paths.pop()
-    limits: list[int | None] = [None] * len(paths)
+    work = [SegmentWork(path, verifier, sizes) for path in paths]
     if live and paths:
-        limits[-1] = _whole_frames(disk, paths[-1])
-    work = [(disk, path, verifier, sizes, limit) for path, limit in zip(paths, limits, strict=True)]
+        work[-1] = SegmentWork(paths[-1], verifier, sizes, _whole_frames(disk, paths[-1]))
+    return work
+
+
+def check_segments(disk: Disk, work: Sequence[SegmentWork], jobs: int) -> Iterator[SegmentCheck]:
+    """Checks segments on this machine, `jobs` threads or processes at a time."""
     native = kernel.ACTIVE == "native"  # its hashing runs beside other threads, Python's does not
-    if native or jobs == 1 or len(paths) < 2:
+    todo = [(disk, one.path, one.verifier, one.sizes, one.limit) for one in work]
+    if native or jobs == 1 or len(work) < 2:
         threads = jobs if native else 1
-        yield from (check_segment(*arguments, threads=threads) for arguments in work)
+        yield from (check_segment(*arguments, threads=threads) for arguments in todo)
         return
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    yield from parallel(delayed(check_segment)(*arguments) for arguments in work)
+    yield from parallel(delayed(check_segment)(*arguments) for arguments in todo)
 
 
 def _is_begun(disk: Disk, path: Path) -> bool:

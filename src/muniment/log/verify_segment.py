@@ -39,8 +39,9 @@ from muniment.log.tiles import HASH
 class SegmentCheck:
     """What one segment holds, up to the first thing that is wrong with it.
 
-    `frontier` is the tree's at `size`; `tiles` are the hashes completed in it for tile levels 1,
-    2, ...; `roots` are the tree's roots at the sizes that were asked for.
+    `frontier` is the tree's at `size`; `signature`, of its last frame of entries, signs that tree.
+    `tiles` are the hashes completed in it for tile levels 1, 2, ...; `roots` are the tree's roots
+    at the sizes that were asked for.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class SegmentCheck:
     after_failure: bool = False
     size: int = 0
     frontier: bytes = b""
+    signature: bytes = b""
     length: int = 0
     sealed: bool = False
     tiles: list[list[bytes]] = field(default_factory=list)
@@ -160,6 +162,7 @@ class _Scan:
         check.frontier, completed = kernel.extend(check.frontier, frame.first, leaves)
         self._check_root(place, frame)
         check_signature(self._path, place, frame, self._verifier)
+        check.signature = frame.signature
         for level, hashes in enumerate(completed):
             if level == len(check.tiles):
                 check.tiles.append([])

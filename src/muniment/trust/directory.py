@@ -17,7 +17,7 @@ from muniment.log.disk import Disk, PosixDisk
 from muniment.log.note import Signer, Verifier
 from muniment.log.report import Finding, Report
 from muniment.log.shard import VERIFIER
-from muniment.log.verify import Progress, verify_shard
+from muniment.log.verify import Elsewhere, Progress, verify_shard
 from muniment.store.marks import Mark, read_mark
 from muniment.store.names import is_key_of
 from muniment.store.port import Store
@@ -63,12 +63,14 @@ def verify_directory(
     progress: Progress | None = None,
     disk: Disk | None = None,
     primary: Callable[[], Store | None] = lambda: None,
+    elsewhere: Elsewhere | None = None,
 ) -> Report:
     """Verifies all that a directory holds and returns what was found.
 
     See `verify_shard` for `trust` and `keys`; `agents` are the keys of agents. `disk` also reads
     the segments that are in a store only; without it they are findings: they were not read.
-    `primary` opens that store: attachments that are not here are looked for there.
+    `primary` opens that store: attachments that are not here are looked for there. `elsewhere` has
+    segments read by others.
     Raises NotFound where there is no log to look at, StoreFailing.
     """
     report = Report()
@@ -89,6 +91,7 @@ def verify_directory(
                 live=live,
                 progress=progress,
                 disk=disk,
+                elsewhere=elsewhere,
             )
         )
         found = report.shards[-1]

@@ -34,6 +34,7 @@ from muniment.store.names import (
     tree_key,
 )
 from muniment.store.port import Store
+from muniment.trust.executor import Executor
 from muniment.trust.store_contents import find_attachments, find_bad_policies, find_claims, lags
 from muniment.trust.store_objects import (
     Promise,
@@ -58,7 +59,7 @@ class StoreQuestion:
     `log` is the one log to look at, all where it is empty. `promises` say how the objects of each
     log are to be locked; `others` are stores that this one may lag behind. `confirmed` is what a
     node has read back from this store. With `repair` delete markers are removed. `now` is for what
-    may still be on its way.
+    may still be on its way. `executor` has segments read by others.
     """
 
     trust: Sequence[str] = ()
@@ -71,6 +72,7 @@ class StoreQuestion:
     repair: bool = False
     now: datetime | None = None
     insist: Insist = field(default_factory=Insist)
+    executor: Executor | None = None
 
 
 def take_inventory(store: Store, log: str = "", insist: Insist | None = None) -> Inventory:
@@ -152,6 +154,7 @@ class _Shard:
             jobs=question.jobs if native else 1,
             progress=progress,
             disk=self._disk,
+            elsewhere=question.executor,
         )
         try:
             verifier = Verifier.parse(self._disk.object(str(self._path / VERIFIER)).decode())
@@ -226,7 +229,7 @@ class _Shard:
         key = tree_key(self._log, self._name, first)
         segment = Path(segment_key(self._log, self._name, first))
         try:
-            size, digest = self._disk.size(segment), self._disk.digest(segment)
+            size, digest = self._disk.size(segment), self._digest(segment)
             header = SegmentHeader.read(self._headers, segment)
         except (Corrupt, FileNotFoundError):
             return  # found by `verify_shard`
@@ -243,6 +246,12 @@ class _Shard:
             yield Finding(key, "its beginning is not that of its segment")
         if companion.size != stop:
             yield Finding(key, f"says that its segment ends at {companion.size:,}, not at {stop:,}")
+
+    def _digest(self, segment: Path) -> bytes:
+        """The SHA-256 of a segment, as whoever read it says."""
+        executor = self._question.executor
+        told = executor.digests.get(segment) if executor is not None else None
+        return told or self._disk.digest(segment)
 
     def _chain(self, root: str) -> Iterator[Finding]:
         """Each companion ends with the tree that the next one begins with, the last with `root`."""

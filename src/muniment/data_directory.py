@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,8 +107,8 @@ class DataDirectory:
             names = [self._create(log, folder, origin)]
         return {name: (folder / name, self._signer(log, name)) for name in names}
 
-    def read_only(self, log: str) -> dict[str, Path]:
-        """Returns the shards of a log that are only read here: restored, or taken over elsewhere.
+    def read_only(self, log: str, *, but: Container[Why] = ()) -> dict[str, Path]:
+        """Returns the shards of a log that are only read here, for other reasons than `but`.
 
         Raises SettingsError while a restore of one has not come to its end.
         """
@@ -120,7 +120,7 @@ class DataDirectory:
                     f"{log}/{name} was not restored to its end: run `muniment restore --from "
                     f"{mark.store}` again"
                 )
-            if mark is not None:
+            if mark is not None and mark.why not in but:
                 found[name] = self.path / LOGS / log / name
         return found
 

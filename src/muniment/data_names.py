@@ -23,6 +23,9 @@ READ_ONLY = "read-only"
 ARCHIVE, RETENTION, WORM, COMPLETENESS = "archive", "retention", "worm", "completeness"
 """The folders of the node's own books."""
 
+CLOSING = "closing"
+"""The folder in which the shard of another node is made whole, to be archived."""
+
 INSTANCE = "instance"
 """The file that tells this data directory from any other."""
 
@@ -32,7 +35,7 @@ FENCED = ".fenced"
 KNOWN = frozenset(
     (
         *(LOGS, ATTACHMENTS, KEYS, ACCESS, INDEX, READ_ONLY),
-        *(ARCHIVE, RETENTION, WORM, COMPLETENESS, INSTANCE),
+        *(ARCHIVE, RETENTION, WORM, COMPLETENESS, CLOSING, INSTANCE),
     )
 )
 """All that may stand in a data directory."""

@@ -8,6 +8,7 @@ MunimentError
 │   └── QueryError         mend the query
 ├── NotFound               ask for something that exists
 │   ├── UnknownLog
+│   ├── LogElsewhere       ask where it is kept
 │   ├── UnknownShard
 │   ├── NoSuchEntry
 │   ├── Expired
@@ -107,6 +108,14 @@ class UnknownLog(NotFound):
 
     slug = "unknown-log"
     title = "No such log"
+
+
+class LogElsewhere(NotFound):
+    """The log is kept by other nodes of the fleet, perhaps in another jurisdiction."""
+
+    status = 421
+    slug = "log-elsewhere"
+    title = "The log is kept elsewhere"
 
 
 class UnknownShard(NotFound):

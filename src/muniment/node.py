@@ -6,34 +6,42 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from socket import SOCK_STREAM, socket
 from typing import Self
 
-from muniment.access import Guard, Scope, Tokens
-from muniment.api import Context, Limits, build_app
+from muniment.access import Scope, Tokens
+from muniment.access.shared import SharedTokens
+from muniment.api import Context, build_app
+from muniment.api.access import record_change
+from muniment.api.probe_listener import ProbeListener
 from muniment.api.server import HttpServer
 from muniment.clock import Clock, SystemClock
 from muniment.data_directory import DataDirectory, Randomness
+from muniment.fleet.member import State
+from muniment.fleet.mirror import MirroredShard
+from muniment.joining import Fleet
+from muniment.leaving import fenced, hand_over
 from muniment.listening import receivers
 from muniment.log.disk import Disk, PosixDisk
 from muniment.query import QueryProcess
+from muniment.query.elsewhere import Elsewhere
 from muniment.receive import Receiver
 from muniment.receive.sockets import bind, bound_address
-from muniment.receive.target import Target
-from muniment.receive.tls import tls_context
+from muniment.serving import context_of, query_of, server_tls, watchers
 from muniment.settings import Settings
 from muniment.shards import AnyShard, Shards, close_shards, open_shards
 from muniment.storing import Stores
-from muniment.watch import Completeness
-from muniment.watch.commit import Committer
 
 FIRST_NAME = "admin"
 SEARCH_SECONDS = 20.0
 WATCH_SECONDS = 2.0
+LOOK_SECONDS = 1.0
+FENCED_EXIT = 75
+"""EX_TEMPFAIL of sysexits.h: started again, this node goes on with new shards."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -45,7 +53,8 @@ class Node:
         settings: Settings,
         directory: DataDirectory,
         stores: Stores,
-        shards: Mapping[str, Mapping[str, AnyShard]],
+        shards: Shards,
+        fleet: Fleet,
         tokens: Tokens,
         first_token: str | None,
         clock: Clock,
@@ -53,12 +62,14 @@ class Node:
     ) -> None:
         self.settings, self.first_token = settings, first_token
         self._directory, self._shards, self._clock = directory, shards, clock
-        self._stores = stores
+        self._stores, self._fleet = stores, fleet
         self._tokens, self._disk = tokens, disk
         self._listener: socket | None = None
         self._receivers: list[Receiver] = []
         self._stop: asyncio.Event | None = None
+        self._hurry: asyncio.Event | None = None
         self._watching: list[asyncio.Task[None]] = []
+        self.exit_code = 0
 
     @classmethod
     def open(
@@ -85,17 +96,21 @@ class Node:
         opened: Shards = {}
         stores: Stores | None = None
         try:
-            tokens = Tokens.open(directory.tokens, disk=disk, clock=clock, randomness=randomness)
+            tokens = _tokens(settings, directory, disk, clock, randomness)
             stores = Stores(settings, directory, disk=disk, clock=clock, randomness=randomness)
             opened = open_shards(settings, directory, stores, clock)
-            first = None if len(tokens) else tokens.create(FIRST_NAME, [Scope.ADMIN])
+            fleet = Fleet(settings, directory, stores, opened, disk=disk, clock=clock)
+            for shard in fleet.open():
+                opened[shard.log][shard.name] = shard
+            known = settings.tokens is not None or len(tokens)
+            first = None if known else tokens.create(FIRST_NAME, [Scope.ADMIN])
         except BaseException:
             close_shards(opened)
             if stores is not None:
                 stores.close()
             directory.release()
             raise
-        return cls(settings, directory, stores, opened, tokens, first, clock, disk)
+        return cls(settings, directory, stores, opened, fleet, tokens, first, clock, disk)
 
     async def serve(self, started: Callable[[Node], None] | None = None) -> None:
         """Runs until SIGTERM, SIGINT or `stop`; calls `started` once everything listens.
@@ -103,22 +118,20 @@ class Node:
         On the way out: receivers stop and send what they hold, answers under way are given, the
         shards publish their last checkpoint, the query process ends.
         """
-        self._stop = asyncio.Event()
-        query = QueryProcess(
-            self.settings.data,
-            self._names(),
-            sources=self.settings.sources,
-            sources_python=self.settings.sources_python,
-            store=self.settings.store[0] if self.settings.store else None,
-        )
-        context = self._context(query)
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        query = query_of(self.settings, self._shards)
+        context = context_of(self.settings, self._shards, query, self._tokens, self._clock)
         self._stores.join(context)
+        self._fleet.join(context)
         self._watch(query, context)
         try:
-            tls = self._tls()
+            tls = server_tls(self.settings)
             self._listener = bind(self.settings.listen, SOCK_STREAM)
             for receiver in receivers(self.settings, context):
                 self._receivers.append(receiver)
+            if self.settings.probe_listen is not None:
+                probes = bind(self.settings.probe_listen, SOCK_STREAM)
+                self._receivers.append(ProbeListener(probes, context))
             counts = [count for receiver in self._receivers for count in receiver.counts]
             server = HttpServer(
                 build_app(context, counts),
@@ -131,7 +144,10 @@ class Node:
             self._follow(query)
             await self._run(server, query, context, started)
         finally:
-            await self._close(query, context)
+            try:
+                await self._close(query, context)
+            finally:
+                self._forget_signals()
 
     def stop(self) -> None:
         """Makes `serve` end; for the event loop's thread."""
@@ -148,7 +164,8 @@ class Node:
     @property
     def syslog(self) -> str | None:
         """Where syslog is received over UDP and TCP, with the real port; None where it is off."""
-        return self._receivers[0].address if self.settings.syslog else None
+        settings = self.settings
+        return self._receivers[0].address if settings.syslog and settings.listeners else None
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
@@ -158,7 +175,7 @@ class Node:
     async def _run(
         self,
         server: HttpServer,
-        query: QueryProcess,
+        query: QueryProcess | Elsewhere,
         context: Context,
         started: Callable[[Node], None] | None,
     ) -> None:
@@ -166,7 +183,7 @@ class Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._stop.set)
+                loop.add_signal_handler(number, self._signalled)
         serving = asyncio.create_task(server.serve())
         stopped = asyncio.create_task(self._stop.wait())
         opening = asyncio.create_task(self._open(server, query, context, started))
@@ -175,6 +192,7 @@ class Node:
             if opening.done():
                 opening.result()
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(context)
             context.stopping.set()
             server.stop()
             await self._stop_receivers()
@@ -183,14 +201,11 @@ class Node:
                 task.cancel()
             server.stop()
             await serving
-            for number in (signal.SIGTERM, signal.SIGINT):
-                with suppress(NotImplementedError, RuntimeError, ValueError):
-                    loop.remove_signal_handler(number)
 
     async def _open(
         self,
         server: HttpServer,
-        query: QueryProcess,
+        query: QueryProcess | Elsewhere,
         context: Context,
         started: Callable[[Node], None] | None,
     ) -> None:
@@ -203,15 +218,71 @@ class Node:
             await asyncio.wait_for(asyncio.shield(query.start()), SEARCH_SECONDS)
         except TimeoutError:
             _logger.warning("search is not there yet; entries are taken all the same")
-        context.starting = False
         self._stores.start(context.stopping)
-        for one in context.completeness.values():
-            self._watching.append(asyncio.create_task(one.run(context.stopping)))
+        self._start_fleet(query)
+        context.starting = False
+        self._fleet.say(State.READY)
+        following = [one.run(context.stopping) for one in context.completeness.values()]
+        if isinstance(self._tokens, SharedTokens):
+            told = partial(record_change, context)
+            following.append(self._tokens.follow(context.stopping, told))
+        if self._fleet.takeovers is not None:
+            following.append(self._look_for_fences(context.stopping))
+        self._watching += [asyncio.create_task(one) for one in following]
         if started is not None:
             started(self)
 
-    async def _close(self, query: QueryProcess, context: Context) -> None:
+    def _start_fleet(self, query: QueryProcess | Elsewhere) -> None:
+        loop = asyncio.get_running_loop()
+
+        def added(shard: MirroredShard) -> None:
+            loop.call_soon_threadsafe(self._mirrored, query, shard)
+
+        self._fleet.own.url = self._fleet.own.url or self.url
+        self._fleet.own.addresses = lambda: self.addresses
+        self._fleet.start(added)
+
+    def _signalled(self) -> None:
+        """The first signal drains and hands over, the second one does not wait for that."""
+        assert self._stop is not None and self._hurry is not None
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    def _forget_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.remove_signal_handler(number)
+
+    async def _hand_over(self, context: Context) -> bool:
+        """Whether others can do without this node. One that never began has nothing new."""
+        if self.settings.fleet is None or context.starting or self._hurry is None:
+            return False
+        return await hand_over(self._shards, self._stores, self._clock, self._hurry)
+
+    async def _drain(self, context: Context) -> None:
+        """Says that this node is about to stop, and serves on while others turn away from it."""
+        assert self._hurry is not None
+        context.draining = True
+        self._fleet.say(State.DRAINING)
+        if self.settings.drain:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self.settings.drain)
+
+    async def _look_for_fences(self, stopping: asyncio.Event) -> None:
+        """Ends the node where another one has taken a shard over: a new start gives a new shard."""
+        while not stopping.is_set():
+            shard = fenced(self._shards)
+            if shard is not None:
+                _logger.error("%s/%s was taken over: this node ends", shard.log, shard.name)
+                self.exit_code = FENCED_EXIT
+                self.stop()
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+
+    async def _close(self, query: QueryProcess | Elsewhere, context: Context) -> None:
         await self._stop_receivers()
+        handed_over = await self._hand_over(context)
         await self._stop_watching()
         await self._stores.stop(WATCH_SECONDS)
         if self._listener is not None:
@@ -220,6 +291,7 @@ class Node:
         if context.attachments is not None:
             context.attachments.workers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(close_shards, self._shards)
+        await asyncio.to_thread(partial(self._fleet.stop, handed_over=handed_over))
         await asyncio.to_thread(self._stores.close)
         await query.close()
         self._directory.release()
@@ -240,67 +312,41 @@ class Node:
             for task in late:
                 task.cancel()
 
-    def _watch(self, query: QueryProcess, context: Context) -> None:
-        settings = self.settings
-        for log, shards in self._shards.items() if settings.completeness else ():
-            context.completeness[log] = Completeness(
-                log,
+    def _watch(self, query: QueryProcess | Elsewhere, context: Context) -> None:
+        if isinstance(query, QueryProcess):
+            context.completeness |= watchers(
+                self.settings,
+                self._shards,
                 query,
-                partial(_sizes, shards),
-                Committer(Target(log, shards), settings.node, self._clock),
-                self._directory.books(log),
+                self._directory,
                 clock=self._clock,
                 disk=self._disk,
-                interval=settings.completeness_interval,
-                grace=settings.completeness_grace,
             )
 
-    def _names(self) -> dict[str, list[str]]:
-        return {log: list(shards) for log, shards in self._shards.items()}
+    def _follow(self, query: QueryProcess | Elsewhere) -> None:
+        for shards in self._shards.values():
+            for shard in shards.values():
+                self._follow_one(query, shard)
 
-    def _follow(self, query: QueryProcess) -> None:
-        for log, shards in self._shards.items():
-            for name, shard in shards.items():
-                query.advance(log, name, shard.size)
-                shard.on_commit.append(partial(query.advance, log, name))
+    def _follow_one(self, query: QueryProcess | Elsewhere, shard: AnyShard) -> None:
+        shard.on_commit.append(partial(query.advance, shard.log, shard.name))
+        query.advance(shard.log, shard.name, shard.size)
 
-    def _context(self, query: QueryProcess) -> Context:
-        settings = self.settings
-        guard = Guard(
-            self._tokens,
-            required=settings.tokens_required,
-            open_to_all=settings.serve_without_tls_and_tokens,
-        )
-        limits = Limits(
-            body=int(settings.max_body),
-            decompressed=int(settings.max_decompressed),
-            bodies=int(settings.max_bodies),
-            connections=settings.max_connections,
-            header_seconds=settings.header_timeout,
-            body_seconds=settings.body_timeout,
-            body_rate=settings.min_body_rate,
-            keep_alive_seconds=settings.keep_alive,
-            tails=settings.max_tails,
-            index_lag=settings.max_index_lag,
-        )
-        return Context(
-            settings.node,
-            self._shards,
-            query,
-            guard,
-            self._tokens,
-            limits,
-            self._clock,
-            settings.tokens_required,
-            starting=True,
-        )
-
-    def _tls(self) -> ssl.SSLContext | None:
-        settings = self.settings
-        if settings.tls_certificate is None or settings.tls_key is None:
-            return None
-        return tls_context(settings.tls_certificate, settings.tls_key)
+    def _mirrored(self, query: QueryProcess | Elsewhere, shard: MirroredShard) -> None:
+        """Takes in a shard that another node was found to serve; for the event loop."""
+        self._shards[shard.log][shard.name] = shard
+        self._follow_one(query, shard)
 
 
-def _sizes(shards: Mapping[str, AnyShard]) -> dict[str, int]:
-    return {name: shard.size for name, shard in shards.items()}
+def _tokens(
+    settings: Settings,
+    directory: DataDirectory,
+    disk: Disk,
+    clock: Clock,
+    randomness: Randomness,
+) -> Tokens | SharedTokens:
+    own = Tokens.open(directory.tokens, disk=disk, clock=clock, randomness=randomness)
+    if settings.tokens is None:
+        return own
+    own.ensure_file()
+    return SharedTokens.open(settings.tokens)

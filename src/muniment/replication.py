@@ -7,13 +7,14 @@ stored and not yet on this disk when the node ended; then the shard writes throu
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from muniment.clock import Clock
 from muniment.data_directory import Randomness
-from muniment.errors import NotFound
+from muniment.errors import NoSuchObject, NotFound
 from muniment.log.disk import Disk
-from muniment.log.note import Signer
+from muniment.log.note import Signer, Verifier
 from muniment.log.shard import NAME as SHARD_NAME
 from muniment.settings import WalSettings
 from muniment.store.opening import open_store
@@ -31,6 +32,11 @@ from muniment.store.wal import (
     put_shard_key,
     read_takeover_secret,
 )
+from muniment.store.wal.names import prefix
+from muniment.store.wal.record import ShardName
+
+Closing = Callable[[Claim, str, str, Verifier], Taken]
+"""Carries what is left of a claimed shard (log, name, key) to the archive."""
 
 NAME = "wal"
 KEYS = "keys/"
@@ -68,7 +74,14 @@ class Replication:
         self, log: str, shard: str, *, take_over: bool = False, tree: Tree | None = None
     ) -> Claim:
         """Claims a shard. Raises Fenced where another node wrote it last, StoreFailing, Corrupt."""
-        found = claim(
+        found = self._claim(log, shard, take_over=take_over, tree=tree)
+        self.claims[log, shard] = found
+        return found
+
+    def _claim(
+        self, log: str, shard: str, *, take_over: bool = False, tree: Tree | None = None
+    ) -> Claim:
+        return claim(
             self.store,
             self._origin,
             log,
@@ -79,8 +92,6 @@ class Replication:
             take_over=take_over,
             tree=tree,
         )
-        self.claims[log, shard] = found
-        return found
 
     def open(self, log: str, path: Path, signer: Signer) -> WalReplica:
         """Claims a shard whose files are here, brings them up, and returns what it writes through.
@@ -143,7 +154,32 @@ class Replication:
         the same, and the takeover can be run again.
         """
         found = self.claim(log, shard, take_over=True)
-        return take_over(found, archive, log, shard, draft, signer, self._disk)
+        return take_over(found, archive, log, shard, draft, signer.verifier, self._disk)
+
+    def close_out(self, closing: Closing, log: str, shard: str) -> Taken:
+        """Claims a shard from whoever had it, has the archive get all of it, and forgets its key.
+
+        Raises NotFound where it is closed already; as `closing.close_out`.
+        """
+        try:
+            signer = self.key(log, shard)
+        except NoSuchObject as error:
+            raise NotFound(f"{log}/{shard} is closed") from error
+        found = self._claim(log, shard, take_over=True)  # not one of `claims`: it is never written
+        try:
+            taken = closing(found, log, shard, signer.verifier)
+            self.store.remove(f"{KEYS}{log}/{shard}")
+            return taken
+        finally:
+            found.close()
+
+    def newest(self, log: str, shard: str) -> str:
+        """Returns the last key of a shard's write-ahead objects: another later if one writes it.
+
+        Raises StoreFailing.
+        """
+        of = ShardName(self._origin, log, shard)
+        return max((item.key for item in self.store.list(prefix(of))), default="")
 
     def archived(self, log: str, shard: str, covered: int) -> None:
         """Tells that the primary store has all segments that end at or below `covered`."""

@@ -16,7 +16,7 @@ from muniment.log.disk import Disk
 from muniment.log.note import Signer
 from muniment.log.replica import Replica
 from muniment.log.tail import SegmentLimits
-from muniment.settings import Settings
+from muniment.settings import Role, Settings
 from muniment.store.marks import Why, read_mark
 from muniment.store.read_only import ReadOnlyShard
 from muniment.store.retention.acts import OpenShard
@@ -42,7 +42,7 @@ def open_shards(
     opened: Shards = {}
     replicas: Replicas = {}
     try:
-        keyed = {log: _claimed(log, settings, directory, stores, replicas) for log in settings.logs}
+        keyed = _keyed(settings, directory, stores, replicas)
         disk = stores.shelve({log: list(shards) for log, shards in keyed.items()})
         written: dict[str, dict[str, OpenShard]] = {}
         for log, shards in keyed.items():
@@ -55,7 +55,7 @@ def open_shards(
                 if stores.replication is not None and (log, name) in stores.replication.uncovered:
                     shard.seal()  # the archive is to have soon what the replica never will
                 opened[log][name], written[log][name] = shard, OpenShard(shard, path, signer)
-            for name, path in directory.read_only(log).items():
+            for name, path in directory.read_only(log, but=_mirrors(settings)).items():
                 opened[log][name] = _read_only(log, path, settings, disk)
         stores.keep(written, disk)
     except BaseException:
@@ -64,6 +64,21 @@ def open_shards(
         close_shards(opened)
         raise
     return opened
+
+
+def _mirrors(settings: Settings) -> frozenset[Why]:
+    """What the mirrors of this node open themselves, where it has any."""
+    mirrors = settings.fleet is not None and Role.QUERY in settings.roles
+    return frozenset({Why.MIRRORED}) if mirrors else frozenset()
+
+
+def _keyed(
+    settings: Settings, directory: DataDirectory, stores: Stores, replicas: Replicas
+) -> Mapping[str, Keyed]:
+    """What this node writes, by log: nothing where it does not have the role to."""
+    if Role.INGEST not in settings.roles:
+        return {log: {} for log in settings.logs}
+    return {log: _claimed(log, settings, directory, stores, replicas) for log in settings.logs}
 
 
 def _read_only(log: str, path: Path, settings: Settings, disk: Disk) -> ReadOnlyShard:

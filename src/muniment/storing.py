@@ -12,28 +12,36 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from muniment.api import Context
 from muniment.api.retention import resolver
 from muniment.clock import Clock
 from muniment.data_directory import DataDirectory, Randomness
-from muniment.data_names import ATTACHMENTS, LOGS, WORM
+from muniment.data_names import ATTACHMENTS, CLOSING, LOGS, WORM
+from muniment.errors import MunimentError, NotFound
 from muniment.log.disk import Disk
+from muniment.log.note import Verifier
 from muniment.receive.target import Target
 from muniment.replication import NAME as WAL
 from muniment.replication import Replication
 from muniment.settings import Settings
 from muniment.store.archive import Archive, Cache, Destination, Rules
 from muniment.store.attachments import Attachments, Copies, Files
+from muniment.store.closing import close_out
 from muniment.store.opening import open_store
-from muniment.store.port import Mode
+from muniment.store.port import Mode, Store
 from muniment.store.retention.acts import OpenShard
 from muniment.store.retention.follow import Retention
 from muniment.store.retention.record import Retentions
+from muniment.store.takeover import Taken
 from muniment.store.tiered import TieredDisk
+from muniment.store.wal import Claim
 from muniment.store.worm import WormWatch, check_archive, check_wal, expected_of
 from muniment.watch.commit import Committer
 from muniment.watch.notices import Notices
+
+CLOSING_SECONDS = 600.0
 
 
 class Stores:
@@ -201,6 +209,54 @@ class Stores:
             context.worm[name] = self._worm[name] = WormWatch(
                 name, check, put, books, clock=clock, disk=self._disk, interval=every
             )
+
+    @property
+    def primary(self) -> Store | None:
+        """The store that sealed segments go to first."""
+        return self._destinations[0].store if self._destinations else None
+
+    def unclosed(self, log: str) -> Sequence[str]:
+        """Returns the shards of a log that were claimed and not closed. Raises StoreFailing."""
+        if self.replication is None:
+            return ()
+        try:
+            return self.replication.shards(log)
+        except NotFound:
+            return ()
+
+    def newest(self, log: str, shard: str) -> str:
+        """Returns the last key of a shard's write-ahead objects. Raises StoreFailing."""
+        return "" if self.replication is None else self.replication.newest(log, shard)
+
+    def close_out(self, log: str, shard: str, stopping: Event) -> Taken:
+        """Closes the shard of a node that is gone; see `store.closing`. Raises MunimentError."""
+        assert self.replication is not None
+
+        def closing(claim: Claim, log: str, shard: str, verifier: Verifier) -> Taken:
+            return close_out(
+                claim,
+                self._settings.data / CLOSING,
+                log,
+                shard,
+                verifier,
+                self._destinations,
+                Rules(lock_for=self._retentions.lock_for),
+                disk=self._disk,
+                clock=self._clock,
+                stopping=stopping,
+                patience=CLOSING_SECONDS,
+            )
+
+        return self.replication.close_out(closing, log, shard)
+
+    def has(self, log: str, shard: str, size: int) -> bool:
+        """Whether the primary store, where there is one, has shown to have so many entries."""
+        if self._archive is None:
+            return True
+        try:
+            return self._archive.covered(log, shard) >= size
+        except (MunimentError, OSError):
+            return False
 
     def start(self, stopping: asyncio.Event) -> None:
         """Begins to follow the shards; for the event loop."""

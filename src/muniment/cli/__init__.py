@@ -21,6 +21,7 @@ main = LazyGroup(
     ),
     commands_at={
         "serve": ("muniment.cli.serve:serve", "Receive, keep, index and prove entries."),
+        "up": ("muniment.cli.up:up", "Run a whole fleet on this machine."),
         "send": ("muniment.cli.send:send", "Send log files, without loss or duplicates."),
         "capture": ("muniment.cli.capture:capture", "Follow logs and state here, and ship them."),
         "search": ("muniment.cli.search:search", "Find entries by field, text and time."),
@@ -47,7 +48,10 @@ main = LazyGroup(
         "worm": ("muniment.cli.worm:worm", "Prove that stores keep what they promise."),
         "hold": ("muniment.cli.hold:hold", "Place, list and release legal holds."),
         "retention": ("muniment.cli.retention:retention", "Show how long a log is kept."),
+        "mirror": ("muniment.cli.mirror:mirror", "Show what is mirrored from other nodes."),
+        "edge": ("muniment.cli.edge:edge", "Configure and run the balancer of a fleet."),
         "takeover": ("muniment.cli.takeover:takeover", "Go on with the shards of a dead node."),
+        "promote": ("muniment.cli.promote:promote", "Make a backup site the one that is written."),
         "rollback": ("muniment.cli.rollback:rollback", "Put an object back to a version."),
         "index": ("muniment.cli.index:index", "Work on the disposable search index."),
         "tokens": ("muniment.cli.tokens:tokens", "Make, list and revoke access tokens."),

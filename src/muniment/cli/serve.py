@@ -20,6 +20,7 @@ from muniment.settings import Settings, load
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Data directory.")
 @click.option("--listen", metavar="IP:PORT", help="Address of the HTTP interface.")
+@click.option("--role", "roles", metavar="ROLE,...", help="Of ingest, query, watch; default: all.")
 @click.option("--syslog", metavar="IP:PORT|off", help="Address for syslog over UDP and TCP.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings (default muniment.toml).")
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM certificate chain.")
@@ -46,6 +47,7 @@ def serve(config: Path | None, **given: Any) -> None:
     if node.first_token is not None:
         _show_token(node.first_token)
     uvloop.run(node.serve(_announce))
+    sys.exit(node.exit_code)
 
 
 def _announce(node: Node) -> None:

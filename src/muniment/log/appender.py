@@ -39,7 +39,7 @@ class Appender:
 
     What was refused may be applied again: it is not in the files as far as anybody was told.
     `fixed` says that segments end where it was planned, also after a failure. `on_seal` is told
-    of each segment that was sealed.
+    of each segment that was sealed. `gave_up` says that the last one could not be.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Appender:
         self._file: AppendFile | None = None
         self._sound = True
         self._full = False
-        self._gave_up = False
+        self.gave_up = False
         self._wanted = 0
 
     def settle(self) -> bool:
@@ -150,6 +150,11 @@ class Appender:
         self._close_file()
         self.tail.tiles.close()
 
+    def give_up(self) -> None:
+        """Leaves the open segment without a seal, as whoever wrote it first had to."""
+        self._close_file()
+        self.tail.segment, self.gave_up = None, True
+
     def _append(self, file: AppendFile, *frames: bytes) -> None:
         self._wanted = sum(map(len, frames))
         for frame in frames:
@@ -175,7 +180,7 @@ class Appender:
     def _begin(self) -> None:
         """Begins the next segment. Its first index is the tree's size, so its name is new."""
         tail = self.tail
-        header = SegmentHeader(self._origin, tail.size, tail.frontier, self._gave_up)
+        header = SegmentHeader(self._origin, tail.size, tail.frontier, self.gave_up)
         path = self._path(header)
         if path.name in self._disk.names(self._directory):
             self._disk.remove(path)  # an earlier attempt: it holds no durable frame
@@ -183,8 +188,9 @@ class Appender:
         self._file.write(header.encode())
         self._file.sync()
         self._disk.sync_directory(self._directory)
-        tail.segment, tail.offset, tail.places = header, header.length, []
-        self._gave_up = False
+        # In this order, as other threads look (`End.of`): no segment with the offset of another.
+        tail.offset, tail.places, tail.segment = header.length, [], header
+        self.gave_up = False
 
     def _leave(self, segment: int) -> None:
         """Seals the open segment where it is another than `segment`."""
@@ -220,7 +226,7 @@ class Appender:
                 self._write_anew(path)
             else:
                 self._truncate(path)
-                tail.segment, self._gave_up = None, True
+                tail.segment, self.gave_up = None, True
         self._sound = True
 
     def _write_anew(self, path: Path) -> None:

@@ -126,8 +126,13 @@ class Signer:
 
     def note(self, text: str, signature: bytes) -> str:
         """Returns the signed note over `text`, given this key's signature over it."""
-        blob = b64encode(self.verifier.id + signature).decode()
-        return f"{text}\n{_MARK}{self.verifier.name} {blob}\n"
+        return signed_note(self.verifier, text, signature)
+
+
+def signed_note(verifier: Verifier, text: str, signature: bytes) -> str:
+    """Returns the note over `text`, given a key's signature over it, which is not checked."""
+    blob = b64encode(verifier.id + signature).decode()
+    return f"{text}\n{_MARK}{verifier.name} {blob}\n"
 
 
 def _three(text: str, what: str) -> tuple[str, str, str]:

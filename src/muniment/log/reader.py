@@ -19,9 +19,11 @@ from threading import RLock
 from muniment import kernel
 from muniment.errors import Corrupt, Expired, NoSuchEntry
 from muniment.log.disk import Disk, PosixDisk
+from muniment.log.frame import BatchId
 from muniment.log.history import segment_names
 from muniment.log.merkle import consistency_proof, inclusion_proof, range_root
 from muniment.log.pruned import Pruned, own_pruned
+from muniment.log.raw import End, RawSegments
 from muniment.log.segment import segment_first, segment_name
 from muniment.log.tiles import DIRECTORY, HASH, WIDTH
 from muniment.log.walked import WalkedSegment
@@ -41,11 +43,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PackedRun:
-    """Consecutive entries as (uint16 big-endian length || entry)*; the first has index `first`."""
+    """Consecutive entries as (uint16 big-endian length || entry)*; the first has index `first`.
+
+    `ids` are the batches with an id that begin among them.
+    """
 
     first: int
     count: int
     payload: bytes
+    ids: tuple[BatchId, ...] = ()
 
 
 class ShardReader:
@@ -78,6 +84,10 @@ class ShardReader:
         if not self._looked:
             self.refresh()
         return self._pruned.minimum if self._pruned is not None else 0
+
+    def raw(self, end: End) -> RawSegments:
+        """Returns the bytes of the segments up to where they are durable."""
+        return RawSegments(self._directory, self._disk, end, self.minimum)
 
     @property
     def pruned(self) -> Pruned | None:
@@ -156,7 +166,8 @@ class ShardReader:
         with self._kept(start):
             frame = segment.frame(self._disk, offset, start)
         skipped = start - frame.first
-        return PackedRun(start, frame.count - skipped, _without(frame.payload, skipped))
+        ids = tuple(batch for batch in frame.ids if batch.first >= start)
+        return PackedRun(start, frame.count - skipped, _without(frame.payload, skipped), ids)
 
     def entry_bundle(self, number: int, width: int = WIDTH) -> bytes:
         """Returns the tlog-tiles entry bundle of a level-0 tile: (uint16 length || entry)*.

@@ -2,6 +2,7 @@
 
 Nothing here needs the shard's private key. What comes from the replica is believed as little as a
 file: frames are parsed, entries hashed, roots and signatures checked, before a byte is written.
+`log.growing` feeds it with the segments of another copy.
 """
 
 from __future__ import annotations
@@ -26,11 +27,22 @@ from muniment.log.segment import Place
 from muniment.log.tail import Tail
 
 
+class Damaged(Corrupt):
+    """Bytes that are not what anybody wrote: a checksum is wrong, or they are no frames at all.
+
+    A Corrupt that is not of this kind is of bytes that are whole, and contradict the shard's key
+    or its history.
+    """
+
+
 class Replay:
     """Applies appends to a shard's directory. Not safe for several threads at once.
 
-    No Shard may have the directory open. Close it before one does.
+    No Shard may have the directory open. Close it before one does. `source` is where appends come
+    from now, for errors.
     """
+
+    source = "the replica"
 
     def __init__(self, disk: Disk, directory: Path, verifier: Verifier, tail: Tail) -> None:
         self._disk, self._directory, self._verifier = disk, directory, verifier
@@ -69,8 +81,17 @@ class Replay:
             self._wrong(append, 0, "a seal of all before it, without frames", "another")
         if self._holds(append):
             return False
-        self._appender.apply(self._checked(append))
+        self.extend(append)
         return True
+
+    def extend(self, append: Append) -> Planned:
+        """Makes an append durable that the files cannot hold yet; returns what was made of it.
+
+        Raises as `apply` does.
+        """
+        planned = self._checked(append)
+        self._appender.apply(planned)
+        return planned
 
     def close(self) -> None:
         """Publishes a checkpoint that only the segment has, and closes the files.
@@ -207,12 +228,13 @@ class Replay:
                 place = Place(offset, header)
                 yield place, Frame.decode(header, data[offset + HEADER_BYTES : place.end])
             except BadFrame as error:
-                self._wrong(append, offset, error.expected, error.found)
+                name = self._name(append)
+                raise Damaged(name, offset, error.expected, error.found) from error
             offset = place.end
 
     def _wrong(self, append: Append, offset: int, expected: str, found: str) -> NoReturn:
         raise Corrupt(self._name(append), offset, expected, found)
 
     def _name(self, append: Append) -> str:
-        name = f"the replica's {append.act.name.lower()} of {append.first} to {append.size}"
-        return f"{self._verifier.name}: {name}"
+        what = f"{append.act.name.lower()} of {append.first} to {append.size}"
+        return f"{self._verifier.name}: {self.source}: {what}"

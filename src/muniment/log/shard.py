@@ -20,6 +20,7 @@ from muniment.log.disk import Disk, PosixDisk, write_file
 from muniment.log.history import read_batch_ids
 from muniment.log.note import Signer
 from muniment.log.proof_file import ProofFile
+from muniment.log.raw import End, RawSegments
 from muniment.log.reader import ShardReader
 from muniment.log.recovery import VERIFIER as VERIFIER
 from muniment.log.recovery import check_key, cut_files, cut_record, open_tail, remove_drafts
@@ -153,6 +154,11 @@ class Shard:
     def size(self) -> int:
         """Durable entries."""
         return self.reader.size
+
+    @property
+    def raw(self) -> RawSegments:
+        """The bytes of the segments, as far as they are durable now."""
+        return self.reader.raw(End.of(self._committer.tail))
 
     @property
     def published_size(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from muniment.settings.fleet import FleetSettings, Role
 from muniment.settings.kinds import MIB, Address, Network
 from muniment.settings.listener import Listener, Protocol
 from muniment.settings.node import PREFIX, Settings, default_node, load
@@ -20,11 +21,13 @@ __all__ = [
     "Address",
     "Connection",
     "Durability",
+    "FleetSettings",
     "Listener",
     "LockMode",
     "Network",
     "Protocol",
     "Retention",
+    "Role",
     "Settings",
     "StoreSettings",
     "WalSettings",

@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 MIB = 1 << 20
 
 _KEBAB = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
+_SCOPE = re.compile(r"[A-Za-z0-9._-]{1,15}", re.ASCII)
 _SOURCE = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 Network = IPv4Network | IPv6Network
@@ -38,6 +39,7 @@ class Address:
         elif ":" in host:
             raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:8470")
         try:
+            _check_scope(host)
             ip_address(host)
         except ValueError:
             advice = "write an IP address of this machine; 0.0.0.0 and [::] mean all of them"
@@ -53,6 +55,17 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def _check_scope(text: str) -> None:
+    """Raises ValueError where what is behind the `%` of an IPv6 address is no interface.
+
+    The library takes any text there (RFC 4007), line ends too, and addresses stand in the
+    configurations of other programs.
+    """
+    _, percent, scope = text.partition("%")
+    if percent and not _SCOPE.fullmatch(scope):
+        raise ValueError(f"{text!r}: behind % stands the name of an interface")
+
+
 def _address(value: object) -> object:
     return Address.parse(value) if isinstance(value, str) else value
 
@@ -61,7 +74,8 @@ def _address_or_off(value: object) -> object:
     return None if value is None or value == "off" else _address(value)
 
 
-def _names(value: object) -> object:
+def split_names(value: object) -> object:
+    """Returns the names of a list that may be written as one text with commas."""
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
@@ -90,19 +104,23 @@ def _source(value: str) -> str:
 
 
 def _networks(value: object) -> object:
-    given = _names(value)
+    given = split_names(value)
     if not isinstance(given, (list, tuple)):
         return given
     try:
+        for text in given:
+            if "%" in str(text):
+                raise ValueError(f"{text!r} has an interface, which no network has")
         return tuple(ip_network(text) if isinstance(text, str) else text for text in given)
     except ValueError as error:
         raise ValueError(f"{error}: write networks such as 10.0.0.0/8, or addresses") from None
 
 
 Name = Annotated[str, BeforeValidator(_name)]
-Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_names)]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(split_names)]
 Origin = Annotated[str, BeforeValidator(_origin)]
 NodeName = Annotated[str, BeforeValidator(_node)]
+NodeNames = Annotated[tuple[NodeName, ...], NoDecode, BeforeValidator(split_names)]
 Source = Annotated[str, BeforeValidator(_source)]
 Listen = Annotated[Address, NoDecode, BeforeValidator(_address)]
 ListenOrOff = Annotated[Address | None, NoDecode, BeforeValidator(_address_or_off)]

@@ -20,6 +20,8 @@ from pydantic_settings import (
 )
 
 from muniment.errors import SettingsError
+from muniment.settings.agreement import check_fleet, check_stores
+from muniment.settings.fleet import FleetSettings, Residency, Role, Roles
 from muniment.settings.kinds import (
     MIB,
     Address,
@@ -29,6 +31,7 @@ from muniment.settings.kinds import (
     Names,
     Networks,
     NodeName,
+    NodeNames,
     Origin,
     Source,
 )
@@ -91,12 +94,24 @@ class Settings(BaseSettings):
     worm_check: DurationOrOff = timedelta(days=1)
     retention_interval: Duration = Field(timedelta(hours=1), ge=timedelta(seconds=1))
 
+    roles: Roles = (Role.INGEST, Role.QUERY, Role.WATCH)
+    jurisdiction: Name | None = None
+    region: Name | None = None
+    residency: Residency = Field(default_factory=dict)
+    fleet: FleetSettings | None = None
+    drain: float = Field(0.0, ge=0, le=600)
+
     completeness: bool = True
     completeness_interval: float = Field(10.0, gt=0, le=3_600)
     completeness_grace: float = Field(30.0, gt=0, le=3_600)
 
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    edges: NodeNames = ()
+    writers: NodeNames = ()
+    tokens: Path | None = None
+    probe_listen: ListenOrOff = None
     proxy_from: Networks = ()
     require_tokens: bool = False
     serve_without_tls_and_tokens: bool = False
@@ -126,31 +141,11 @@ class Settings(BaseSettings):
         groups = [one.group for one in self.receive if one.protocol is Protocol.KAFKA]
         if len(set(groups)) != len(groups):
             raise ValueError("receive: every kafka table has a group of its own")
-        self._check_stores()
+        check_stores(self)
+        check_fleet(self)
         if self.max_bodies < self.max_body:
             raise ValueError("max_bodies is the memory of all bodies together: not below max_body")
         return self
-
-    def _check_stores(self) -> None:
-        names = [store.name for store in self.store]
-        if len(set(names)) != len(names):
-            raise ValueError("store: every table has a name of its own; the first is the primary")
-        if "wal" in names:
-            raise ValueError("store: `wal` is what the write-ahead store is called")
-        if (self.durability is Durability.REPLICATED) != (self.wal is not None):
-            raise ValueError("durability = replicated and a [wal] table go together")
-        if self.durability is Durability.REPLICATED and not self.store:
-            raise ValueError("durability = replicated needs a [[store]] for what is sealed")
-        if self.wal is not None and self.wal.place in [store.place for store in self.store]:
-            raise ValueError(
-                f"wal and store are both {self.wal.url}: write-ahead objects are removed, what is "
-                "archived must stay; give each a url of its own"
-            )
-        if (self.cache_size or self.cache_age) and not self.store:
-            raise ValueError("cache_size and cache_age evict what a [[store]] has: name one")
-        wrong = sorted(set(self.retention) - set(self.logs))
-        if wrong:
-            raise ValueError(f"retention.{wrong[0]}: there is no such log in logs")
 
     def _targets(self) -> Iterator[tuple[str, str]]:
         """The logs that receivers write to, each with the name of the setting that says so."""
@@ -162,7 +157,12 @@ class Settings(BaseSettings):
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """Every listener beside the main one: that of `syslog`, then those of `receive`."""
+        """Every listener beside the main one: that of `syslog`, then those of `receive`.
+
+        A node that takes no entries has none.
+        """
+        if Role.INGEST not in self.roles:
+            return ()
         if self.syslog is None:
             return self.receive
         syslog = {
@@ -186,7 +186,8 @@ class Settings(BaseSettings):
         """Whether a call without a token is refused, wherever it comes from."""
         if self.serve_without_tls_and_tokens:
             return self.require_tokens
-        return self.require_tokens or not self.listen.is_loopback
+        strangers = not self.listen.is_loopback or self.tls_client_ca is not None
+        return self.require_tokens or strangers
 
     def check_exposure(self) -> None:
         """Raises SettingsError where the settings would let strangers write or read."""

@@ -80,7 +80,8 @@ class Connection(BaseModel):
     """Where objects go, and as whom. What is not said is left to the provider's own SDK.
 
     `az://CONTAINER/PREFIX` and `gs://BUCKET/PREFIX` take `account` and `credentials` (a file). The
-    S3 `endpoint` is a URL; plain http is for loopback and for `allow_http`.
+    S3 `endpoint` is a URL; plain http is for loopback and for `allow_http`. `jurisdiction` says
+    under whose law the bytes lie.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,6 +96,7 @@ class Connection(BaseModel):
     ca: Path | None = None
     allow_http: bool = False
     timeout: float = Field(30.0, gt=0, le=600)
+    jurisdiction: Name | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -1,4 +1,4 @@
-"""Marks on shards that this node shows but does not write: restored, or taken over by another.
+"""Marks on shards that this node shows but does not write: restored, mirrored, taken over.
 
 The mark stands beside the evidence, in DATA/read-only/<log>.<shard>.json, never in it. Whoever
 wrote such a shard before may have signed more of it than is here, so going on with it could sign
@@ -22,17 +22,19 @@ MAX_BYTES = 1 << 20
 
 
 class Why(StrEnum):
-    """Why a shard is not written: it comes from a store, or another node writes it now."""
+    """Why a shard is not written: it comes from a store, or another node writes it."""
 
     RESTORED = "restored"
     FENCED = "fenced"
+    MIRRORED = "mirrored"
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a shard is read-only, since when (RFC 3339), in words; where it was restored from.
 
     `done` is false while a restore is under way. `size` entries were there, `missing` are first
-    and last index of those below it that were not.
+    and last index of those below it that were not. `problem` says why a mirror was stopped, and
+    `evidence` has the signed checkpoints that contradict each other, where there are any.
     """
 
     why: Why
@@ -42,6 +44,8 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     done: bool = True
     size: int = 0
     missing: Sequence[tuple[int, int]] = ()
+    problem: str = ""
+    evidence: Sequence[str] = ()
 
 
 def mark_path(data: Path, log: str, shard: str) -> Path:

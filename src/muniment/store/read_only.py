@@ -1,4 +1,4 @@
-"""A shard that is read and not written here: restored from a store, or taken over by another node.
+"""A shard that is read and not written here: restored, taken over by another node, or mirrored.
 
 It needs no private key: every frame of entries carries the log's signature over the tree after it,
 so its newest frame gives the checkpoint, and a batch that comes again gets its first receipt.
@@ -6,7 +6,6 @@ so its newest frame gives the checkpoint, and a batch that comes again gets its 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,10 +17,19 @@ from muniment.log.checkpoint import Checkpoint
 from muniment.log.disk import Disk, PosixDisk
 from muniment.log.frame import HEADER_BYTES, BadFrame, Frame, Kind, parse_batch_table
 from muniment.log.history import check_signature, segment_names
-from muniment.log.note import Verifier
+from muniment.log.note import Verifier, signed_note
 from muniment.log.proof_file import ProofFile
+from muniment.log.raw import End, RawSegments
 from muniment.log.repetition import Repetitions
-from muniment.log.segment import Place, SegmentHeader, read_frame, segment_first, walk
+from muniment.log.segment import (
+    Place,
+    SegmentHeader,
+    read_frame,
+    seal_place,
+    segment_first,
+    segment_name,
+    walk,
+)
 from muniment.log.shard import VERIFIER
 from muniment.log.waiting import Done, Waiting
 from muniment.log.writer import WriterMetrics
@@ -52,9 +60,10 @@ class ReadOnlyShard:
         self.verifier = str(self._key)
         self.reader = ShardReader(directory, self._disk)
         self._checkpoint = self._newest()
-        self._size = Checkpoint.of_note(self._checkpoint).size if self._checkpoint else 0
-        self.reader.advance(self._size)
+        self._end = End(0, 0)
+        self.reader.advance(Checkpoint.of_note(self._checkpoint).size if self._checkpoint else 0)
         self.reader.refresh()
+        self._end = self._find_end()
         self._ids = self._batch_ids()
         self._repetitions = Repetitions(
             log, self.name, durability, self._ids, self.reader, self._signed
@@ -70,12 +79,17 @@ class ReadOnlyShard:
     @property
     def size(self) -> int:
         """Entries."""
-        return self._size
+        return self.reader.size
 
     @property
     def published_size(self) -> int:
         """Entries under the checkpoint: all of them."""
-        return self._size
+        return self.size
+
+    @property
+    def raw(self) -> RawSegments:
+        """The bytes of the segments, up to the last whole group commit or checkpoint."""
+        return self.reader.raw(self._end)
 
     @property
     def health(self) -> Health:
@@ -121,13 +135,15 @@ class ReadOnlyShard:
     def wait_published(self, size: int, timeout: float) -> bool:
         """Says whether the checkpoint covers `size` entries; nothing is waited for."""
         del timeout
-        return size <= self._size
+        return size <= self.size
 
     def prove(self, index: int) -> ProofFile:
         """Returns the proof of an entry. Raises NoSuchEntry."""
-        path = self.reader.inclusion_proof(index, self._size)
-        assert self._checkpoint is not None
-        return ProofFile(index, tuple(path), self._checkpoint)
+        note = self._checkpoint  # read once: a mirror grows meanwhile
+        size = Checkpoint.of_note(note).size if note is not None else 0
+        path = self.reader.inclusion_proof(index, size)
+        assert note is not None
+        return ProofFile(index, tuple(path), note)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -137,13 +153,47 @@ class ReadOnlyShard:
         for name in reversed(segment_names(self._disk, self._directory)):
             path = self._directory / name
             for group in reversed(self._groups(path)):
-                try:
-                    frames = [(place, read_frame(self._disk, path, place)) for place in group]
-                except Corrupt:
-                    continue
-                if frames:
-                    return self._note(path, *frames[-1])
+                frames = self._read(path, group) if group[-1].header.count else None
+                if frames is not None:
+                    return self._note(path, group[-1], frames[-1])
         return None
+
+    def _find_end(self) -> End:
+        """Where the last whole group commit, or the checkpoint behind it, ends."""
+        names = segment_names(self._disk, self._directory)
+        first = segment_first(names[-1]) if names else None
+        if first is None:
+            return End(self.size, 0)
+        path = self._directory / names[-1]
+        groups = self._groups(path)
+        while groups and self._read(path, groups[-1]) is None:
+            groups.pop()
+        if not groups:
+            return End(first, self._header_length(path))
+        if groups[-1][-1].header.kind is Kind.SEAL and self._is_sealed(path):
+            return End(self.size, 0)
+        if groups[-1][-1].header.kind is Kind.SEAL:
+            groups.pop()  # its trailer is not whole
+        return End(first, groups[-1][-1].end if groups else self._header_length(path))
+
+    def _header_length(self, path: Path) -> int:
+        try:
+            return SegmentHeader.read(self._disk, path).length
+        except Corrupt:
+            return 0
+
+    def _is_sealed(self, path: Path) -> bool:
+        try:
+            return seal_place(self._disk, path) is not None
+        except Corrupt:
+            return False
+
+    def _read(self, path: Path, group: list[Place]) -> list[Frame] | None:
+        """The frames of a group, or None where one of them does not hold."""
+        try:
+            return [read_frame(self._disk, path, place) for place in group]
+        except Corrupt:
+            return None
 
     def _batch_ids(self) -> BatchIds:
         """The ids of the batches in the newest segments."""
@@ -158,18 +208,17 @@ class ReadOnlyShard:
                     batches += parse_batch_table(table, header.first) if header.ids else []
                 except BadFrame as error:
                     raise Corrupt(str(path), place.offset, error.expected, error.found) from error
-            ids.add_older([batch for batch in batches if batch.first + batch.count <= self._size])
+            ids.add_older([batch for batch in batches if batch.first + batch.count <= self.size])
         return ids
 
     def _groups(self, path: Path) -> list[list[Place]]:
-        """The frames of entries of each whole group commit; a torn one at the end is left out."""
+        """The frames of each whole group commit, checkpoint and seal; a torn end is left out."""
         groups: list[list[Place]] = []
         group: list[Place] = []
         try:
             header = SegmentHeader.read(self._disk, path)
             for place in walk(self._disk, path, header.length, self._disk.size(path)):
-                if place.header.kind is Kind.ENTRIES:
-                    group.append(place)
+                group.append(place)
                 if place.header.ends:
                     groups.append(group)
                     group = []
@@ -180,16 +229,15 @@ class ReadOnlyShard:
     def _note(self, path: Path, place: Place, frame: Frame) -> str:
         check_signature(path, place, frame, self._key)
         text = str(Checkpoint(self._key.name, place.header.size, frame.root))
-        blob = b64encode(self._key.id + frame.signature).decode()
-        return f"{text}\n\u2014 {self._key.name} {blob}\n"
+        return signed_note(self._key, text, frame.signature)
 
     def _signed(self, size: int, root: bytes) -> str:
         """The checkpoint that was signed at the end of an earlier group commit."""
         del root
         names = [segment_first(name) for name in segment_names(self._disk, self._directory)]
         first = max(one for one in names if one is not None and one < size)
-        path = self._directory / f"{first:020d}.seg"
+        path = self._directory / segment_name(first)
         for group in self._groups(path):
-            if group and group[-1].header.size == size:
+            if group[-1].header.count and group[-1].header.size == size:
                 return self._note(path, group[-1], read_frame(self._disk, path, group[-1]))
         raise NoSuchEntry(f"no group commit ends at {size} entries")

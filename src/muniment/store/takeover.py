@@ -13,7 +13,7 @@ from pathlib import Path
 from muniment.clock import rfc3339
 from muniment.errors import Corrupt, NoSuchEntry, NotFound, UnknownShard
 from muniment.log.disk import Disk, write_file
-from muniment.log.note import Signer, Verifier
+from muniment.log.note import Verifier
 from muniment.log.reader import ShardReader
 from muniment.log.replay import Replay
 from muniment.log.shard import VERIFIER
@@ -75,7 +75,7 @@ def _check_continues(claim: Claim, directory: Path, found: Tree, disk: Disk) -> 
 
 
 def take_over(
-    claim: Claim, archive: Store, log: str, shard: str, draft: Path, signer: Signer, disk: Disk
+    claim: Claim, archive: Store, log: str, shard: str, draft: Path, verifier: Verifier, disk: Disk
 ) -> Taken:
     """Makes a claimed shard's files from the stores, in the folder `draft`.
 
@@ -87,11 +87,11 @@ def take_over(
     for _ in range(TRIES):
         if draft.exists():
             shutil.rmtree(draft)
-        based = _base(archive, log, shard, draft, signer, disk)
+        based = _base(archive, log, shard, draft, verifier, disk)
         if not based and not claim.begun:
             raise NotFound(f"neither store holds anything of {log}/{shard}")
         try:
-            size = bring_up(claim, draft, signer.verifier, disk).size
+            size = bring_up(claim, draft, verifier, disk).size
         except Corrupt as error:
             problem = error
             continue
@@ -102,18 +102,18 @@ def take_over(
     raise problem
 
 
-def _base(archive: Store, log: str, shard: str, draft: Path, signer: Signer, disk: Disk) -> int:
+def _base(archive: Store, log: str, shard: str, draft: Path, verifier: Verifier, disk: Disk) -> int:
     """Lays down what the archive has of a shard; returns its entries."""
     where = f"{archive.url}: {log}/{shard}"
     try:
         copy = lay_down(archive, log, shard, draft, disk, all_segments=False)
     except UnknownShard:
         disk.make_directory(draft)
-        write_file(disk, draft / VERIFIER, f"{signer.verifier}\n".encode())
+        write_file(disk, draft / VERIFIER, f"{verifier}\n".encode())
         return 0
     if not copy.whole:
         found = str(copy.findings[0]) if copy.findings else f"without {copy.missing}"
         raise Corrupt(where, 0, "a whole copy (see muniment verify --store)", found)
-    if copy.verifier != signer.verifier:
-        raise Corrupt(where, 0, f"the key {signer.verifier}", str(copy.verifier))
+    if copy.verifier != verifier:
+        raise Corrupt(where, 0, f"the key {verifier}", str(copy.verifier))
     return copy.size

@@ -70,6 +70,20 @@ class Chain:
                     raise Corrupt(prefix(self._of), 0, expected, error.detail) from error
                 needed = needed[read + 1 :]  # it was cleaned; what is behind it must still reach
 
+    def oldest_segment(self) -> int | None:
+        """Returns the segment of the first append that is still there; None where none is.
+
+        Raises Corrupt, StoreFailing.
+        """
+        for place in reversed(list(chain_backwards(self._view))):
+            try:
+                record = read_record(self._store, self._of, place)
+            except NoSuchObject:
+                continue  # cleaned meanwhile
+            if record.appends:
+                return record.appends[0].segment
+        return None
+
     def _linked(self, places: Sequence[Place]) -> Iterator[Record]:
         """Yields objects that go on from one another."""
         before: Record | None = None

@@ -84,6 +84,13 @@ class Claim:
         """
         return self._chain.appends(from_size)
 
+    def oldest_segment(self) -> int | None:
+        """Returns the segment of the first append of the terms before that was not cleaned.
+
+        None where none is left. All below it was confirmed. Raises Corrupt, StoreFailing.
+        """
+        return self._chain.oldest_segment()
+
     def replica(self, settings: WalSettings) -> WalReplica:
         """Returns the replica that writes this term; there is one."""
         assert self._replica is None
@@ -102,6 +109,13 @@ class Claim:
         These must be confirmed by the primary store. Returns at once; see `Cleaner`.
         """
         self._cleaner.clean(covered)
+
+    def clean_up(self, covered: int) -> None:
+        """Does what `clean` has done some time, for a shard that nobody claims again.
+
+        Raises MunimentError: the rest stays.
+        """
+        self._cleaner.step(covered)
 
     def close(self) -> None:
         """Ends the cleaner."""

@@ -1,0 +1,318 @@
+"""Mirrors: shards are found, pulled from whoever has them, and open again after a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+from archived_shard import FIRSTS as ARCHIVED_FIRSTS
+from archived_shard import SIZE as ARCHIVED_SIZE
+from archived_shard import WRITTEN, archived
+from fake_nodes import FakeNode, FakeNodes, broken_after
+from mirroring import LIFE, LOG, NAME, live, shown
+from pruned_source import MINIMUM, SEGMENTS, SOURCE, pruned_note
+from small_shard import OTHER, SIGNER
+
+from muniment.clock import SystemClock
+from muniment.data_names import LOGS
+from muniment.fleet.calls import PeerFailing
+from muniment.fleet.member import State
+from muniment.fleet.mirror import MirroredShard, Mirrors, MirrorState
+from muniment.fleet.mirror.source import MAX_PIECE, Peer
+from muniment.log.checkpoint import Checkpoint
+from muniment.log.disk import PosixDisk
+from muniment.log.raw import End
+from muniment.log.verify import verify_shard
+from muniment.store.marks import Why, read_mark
+from muniment.store.names import pruned_key
+from muniment.store.port import Store
+
+DISK = live(LIFE)
+FILES = {path.name: data for path, data in DISK.files().items() if path.suffix == ".seg"}
+SIZE = shown(DISK).size
+
+
+class Running:
+    """The mirrors of a node, started by hand."""
+
+    def __init__(self, data: Path, nodes: FakeNodes) -> None:
+        self.data, self.nodes = data, nodes
+        self.added: list[MirroredShard] = []
+        self.own: set[tuple[str, str]] = set()
+        self.made: list[Mirrors] = []
+
+    def make(self, archive: Store | None = None, **more: object) -> Mirrors:
+        found = Mirrors(
+            self.data,
+            [LOG],
+            self.nodes.members,
+            self.nodes.calls,
+            node="own",
+            disk=PosixDisk(),
+            clock=SystemClock(),
+            writes=lambda log, name: (log, name) in self.own,
+            added=self.added.append,
+            archive=archive,
+            archive_interval=0.0,
+            wait=0.01,
+            random=Random(1),
+            **more,  # type: ignore[arg-type]
+        )
+        self.made.append(found)
+        return found
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    found = Running(tmp_path, FakeNodes())
+    yield found
+    for mirrors in found.made:
+        mirrors.stop()
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def segments(data: Path) -> dict[str, bytes]:
+    folder = data / LOGS / LOG / NAME
+    return {path.name: path.read_bytes() for path in folder.glob("*.seg")}
+
+
+def test_a_shard_is_found_pulled_and_opened_again(running: Running) -> None:
+    node = running.nodes.add("n1", shown(live(LIFE[:9])), writable=True)
+    mirrors = running.make()
+    assert mirrors.open() == [] and mirrors.status() == []
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == node.shard.size)
+    (status,) = mirrors.status()
+    assert (status.state, status.source, status.lag) == (MirrorState.FOLLOWING, node.url, 0)
+    assert status.root == shard.root.hex() and status.checkpoint == shard.checkpoint()
+    assert status.entries == shard.size and status.bytes > 0
+    mirrors.stop()
+    mark = read_mark(PosixDisk(), running.data, LOG, NAME)
+    assert mark is not None and mark.why is Why.MIRRORED and node.url in mark.detail
+    node.shard = shown(DISK)
+    again = running.make()
+    (opened,) = again.open()
+    assert opened.size == shard.size and len(running.added) == 1
+    again.start()
+    eventually(lambda: segments(running.data) == FILES)
+    again.stop()
+    assert verify_shard(running.data / LOGS / LOG / NAME).findings == []
+
+
+def test_another_node_goes_on_where_one_is_gone(running: Running) -> None:
+    writer = running.nodes.add("n1", shown(DISK), writable=True, most=5_000)
+    running.nodes.add("n2", shown(DISK))
+    mirrors = running.make()
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: mirrors.status()[0].bytes > 100_000)
+    writer.state, writer.down = State.LOST, True
+    eventually(lambda: shard.size == SIZE)
+    eventually(lambda: mirrors.status()[0].source == "http://n2.example:8470")
+
+
+def test_the_archive_goes_on_where_no_node_serves_it(running: Running) -> None:
+    node = running.nodes.add("n1", shown(WRITTEN.moments[3]), writable=True)
+    mirrors = running.make(archived())
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == node.shard.size)
+    node.state = State.LEFT
+    eventually(lambda: shard.size == ARCHIVED_SIZE)
+    assert mirrors.status()[0].source.startswith("simulated")
+    eventually(lambda: len(segments(running.data)) == len(ARCHIVED_FIRSTS))
+
+
+def test_a_shard_that_only_the_archive_has(running: Running) -> None:
+    mirrors = running.make(archived())
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == ARCHIVED_SIZE)
+    assert shard.reader.read(0).entries == WRITTEN.entries[:ARCHIVED_SIZE]
+
+
+def test_another_key_for_the_shard_ends_the_mirror(running: Running) -> None:
+    running.nodes.add("n1", shown(DISK), writable=True)
+    mirrors = running.make()
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == SIZE)
+    running.nodes.add("n2", shown(DISK), verifier=str(OTHER.verifier))
+    mirrors.look()
+    (status,) = mirrors.status()
+    assert status.state is MirrorState.DAMAGED and not shard.health.ok
+    for part in ("n2.example", "a/b", str(OTHER.verifier), str(SIGNER.verifier)):
+        assert part in status.problem
+    mirrors.stop()
+    again = running.make()
+    (opened,) = again.open()
+    assert opened.health.reason == status.problem, "it is known after a restart"
+    again.start()
+    assert again.status()[0].state is MirrorState.DAMAGED
+
+
+def test_another_history_at_a_size_ends_the_mirror(running: Running) -> None:
+    node = running.nodes.add("n1", shown(DISK), writable=True)
+    mirrors = running.make()
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == SIZE)
+    mirrors.compare()
+    assert shard.health.ok
+    node.note = SIGNER.sign(str(Checkpoint("a/b", SIZE - 1, bytes(32))))
+    mirrors.compare()
+    assert not shard.health.ok and "another history" in shard.health.reason
+    mark = read_mark(PosixDisk(), running.data, LOG, NAME)
+    assert mark is not None and mark.problem == shard.problem
+    assert list(mark.evidence) == [node.note, shard.checkpoint()]
+    assert mirrors.status()[0].failures == {"contradiction": 1}
+
+
+def test_what_is_not_mirrored(running: Running) -> None:
+    """What this node writes, what is not of these logs, and what may not leave its jurisdiction."""
+    node = running.nodes.add("n1", shown(DISK), writable=True)
+    running.own.add((LOG, NAME))
+    mirrors = running.make(jurisdiction="us")
+    mirrors.look()
+    assert mirrors.status() == [] and not running.added
+    running.own.clear()
+    node.residency = {LOG: "eu"}
+    mirrors.look()
+    (status,) = mirrors.status()
+    assert status.state is MirrorState.REFUSED and "may not leave eu" in status.problem
+    assert not (running.data / LOGS).exists()
+    node.residency = {LOG: "us"}
+    mirrors.look()
+    assert len(running.added) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"verifier": "no key"}, "verifier key"),
+        ({"verifier": "a/c+00000000+AQ=="}, "key"),
+    ],
+)
+def test_what_cannot_be_begun_says_so(
+    running: Running, changes: dict[str, object], said: str
+) -> None:
+    running.nodes.add("n1", shown(DISK), **changes)
+    mirrors = running.make()
+    mirrors.look()
+    (status,) = mirrors.status()
+    assert status.state is MirrorState.REFUSED and said in status.problem
+
+
+def test_a_shard_whose_beginning_has_expired_begins_where_that_ends(running: Running) -> None:
+    node = running.nodes.add("n1", shown(SOURCE), writable=True, minimum=MINIMUM)
+    node.pruned = pruned_note().note
+    mirrors = running.make()
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == SIZE)
+    assert shard.reader.minimum == MINIMUM
+    assert mirrors.status()[0].problem == ""
+    mirrors.stop()
+    assert segments(running.data) == {path.name: data for path, data in SEGMENTS.items()}
+
+
+def test_an_archive_whose_beginning_has_expired_is_not_begun_with(running: Running) -> None:
+    store = archived()
+    store.put(pruned_key(LOG, NAME, 261), b"a note")
+    mirrors = running.make(store)
+    mirrors.look()
+    (status,) = mirrors.status()
+    assert status.state is MirrorState.REFUSED and "begins with entry 261" in status.problem
+
+
+def test_only_so_many(running: Running) -> None:
+    running.nodes.add("n1", shown(DISK))
+    mirrors = running.make(max_shards=0)
+    mirrors.look()
+    assert not running.added and mirrors.status() == []
+
+
+def test_a_mirror_that_is_behind_what_has_expired_says_so(running: Running) -> None:
+    node = running.nodes.add("n1", shown(live(LIFE[:4])), writable=True)
+    mirrors = running.make()
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == node.shard.size)
+    eventually(lambda: shard.place.segment == 0)
+    node.shard, node.minimum = shown(DISK), 600
+    eventually(lambda: "expired" in mirrors.status()[0].failures)
+    status = mirrors.status()[0]
+    assert status.state is MirrorState.WAITING and "begins with entry 600" in status.problem
+
+
+def test_damaged_files_close_one_mirror_only(running: Running) -> None:
+    running.nodes.add("n1", shown(DISK))
+    mirrors = running.make()
+    mirrors.look()
+    eventually(lambda: running.added[0].size == SIZE)
+    mirrors.stop()
+    notes = running.data / LOGS / LOG / NAME / "checkpoints"
+    notes.write_bytes(b"something else\n" * 9)
+    again = running.make()
+    assert again.open() == []
+    again.look()
+    (status,) = again.status()
+    assert status.state is MirrorState.DAMAGED and "checkpoints" in status.problem
+    assert notes.read_bytes() == b"something else\n" * 9
+
+
+def peer(node: FakeNode, nodes: FakeNodes) -> Peer:
+    return Peer(nodes.calls, node.url, SystemClock(), 0)
+
+
+def test_what_came_before_a_connection_broke_counts() -> None:
+    nodes = FakeNodes()
+    node = nodes.add("n1", shown(DISK))
+    node.change = broken_after(100)
+    answer = peer(node, nodes).read(LOG, NAME, End(0, 0), 0)
+    assert len(answer.data) == 100 and answer.size == SIZE
+    node.change = broken_after(0)
+    with pytest.raises(PeerFailing):
+        peer(node, nodes).read(LOG, NAME, End(0, 0), 0)
+
+
+def without_heads(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, content=answer.content)
+
+
+def wrong_heads(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, headers={"muniment-segment-length": "-1"})
+
+
+def too_much(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, content=bytes(MAX_PIECE + 1), headers=answer.headers)
+
+
+def failing(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(503)
+
+
+@pytest.mark.parametrize("change", [without_heads, wrong_heads, too_much, failing])
+def test_an_answer_that_is_none(change: Callable[[httpx.Response], httpx.Response]) -> None:
+    nodes = FakeNodes()
+    node = nodes.add("n1", shown(DISK), change=change)
+    with pytest.raises(PeerFailing):
+        peer(node, nodes).read(LOG, NAME, End(0, 0), 0)
+
+
+def test_a_node_that_is_behind_is_well() -> None:
+    nodes = FakeNodes()
+    node = nodes.add("n1", shown(DISK))
+    answer = peer(node, nodes).read(LOG, NAME, End(SIZE + 5, 0), 0)
+    assert (answer.data, answer.size) == (b"", SIZE)

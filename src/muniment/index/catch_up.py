@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from muniment.errors import MunimentError
 from muniment.index.columns import prune
-from muniment.index.reading import Reader, Turn, packed_rows, take
+from muniment.index.copies import Sifted
+from muniment.index.reading import Reader, Turn, take
 
 THREADS = 2
 BULK_ROWS = 1 << 19
@@ -27,11 +28,19 @@ class Decoders:
         self._pool = ThreadPoolExecutor(THREADS, "decode")
 
     def turns(
-        self, reader: Reader, start: int, *, log: str, shard: str, stopping: Callable[[], bool]
+        self,
+        reader: Reader,
+        start: int,
+        *,
+        log: str,
+        shard: str,
+        sift: Callable[[Turn], Sifted],
+        stopping: Callable[[], bool],
     ) -> Iterator[_Decoded]:
         """Yields the rows from `start` in order, up to about BULK_ROWS or the end of the shard.
 
-        Ends early where `stopping` says so and before what cannot be read.
+        Ends early where `stopping` says so and before what cannot be read. `sift` finds the copies
+        in a turn; it is called in order, on the thread that asks for rows.
         """
         ahead: deque[Future[_Decoded]] = deque()
         after = start
@@ -40,13 +49,13 @@ class Decoders:
             nonlocal after
             while len(ahead) < THREADS and after - start < BULK_ROWS and not stopping():
                 try:
-                    turn = take(reader, after)
+                    sifted = sift(take(reader, after))
                 except (MunimentError, OSError):  # the next reading from there says why
                     return
-                if not turn.count:
+                if sifted.after == after:
                     return
-                after += turn.count
-                ahead.append(self._pool.submit(_decode, turn, log, shard))
+                after = sifted.after
+                ahead.append(self._pool.submit(_decode, sifted, log, shard))
 
         fill()
         while ahead:
@@ -60,5 +69,5 @@ class Decoders:
         self._pool.shutdown()
 
 
-def _decode(turn: Turn, log: str, shard: str) -> _Decoded:
-    return prune(packed_rows(turn, log=log, shard=shard)), turn.first + turn.count
+def _decode(sifted: Sifted, log: str, shard: str) -> _Decoded:
+    return prune(sifted.rows(log, shard)), sifted.after

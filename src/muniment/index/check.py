@@ -18,8 +18,10 @@ from muniment.index.deltalog import (
     commit_version,
     live_parts,
     removed_paths,
+    transactions,
 )
 from muniment.index.manifest import LOCK, PENDING
+from muniment.index.marks import Marks
 from muniment.index.part import WORKING, Part, file_digest, name_digest
 
 _ATTEMPTS = 5
@@ -29,7 +31,8 @@ def check_index(directory: Path) -> list[Finding]:
     """Returns everything that is wrong with the index of one log; never raises on damage.
 
     Findings name files with `directory` before them. Every file is read whole: the manifest
-    vouches for the Delta log, the Delta log names the parts, each part's name carries its digest.
+    vouches for the Delta log, the Delta log names the parts, each part's name carries its digest,
+    and says how many entries of a shard have no row for good reason, so that no other is missing.
     A missing directory is no damage. What a crash in the middle of a commit leaves behind is none
     either: `PENDING` tells so, and the next start mends it. An index that is being written to can
     be checked too: what changes under the check is looked at again.
@@ -70,6 +73,8 @@ def _check(directory: Path) -> list[Finding]:
         found += _check_part(file, path, parts if not log.findings else None, log)
     if not log.findings:
         found += [Finding(path, "is missing") for path in parts.keys() - present]
+        wrong = {} if found or log.pending else log.marks.wrong(list(parts.values()))
+        found += [Finding(LOG, wrong[shard]) for shard in sorted(wrong)]
     return found
 
 
@@ -80,6 +85,7 @@ class DeltaLogCheck:
     digests: Mapping[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)
+    marks: Marks = field(default_factory=Marks)
     pending: bool = False
 
 
@@ -138,6 +144,7 @@ def _live(directory: Path, log: DeltaLogCheck, found: list[Finding]) -> dict[str
         return {}
     try:
         log.removed = removed_paths(directory, log.digests)
+        log.marks = Marks.of(transactions(directory, log.digests))
         return {part.path: part for part in live_parts(DeltaTable(str(directory)))}
     except Exception as error:  # whatever is in the files, a check answers
         found.append(Finding(LOG, f"cannot be read: {error}"))

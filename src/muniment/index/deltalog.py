@@ -77,6 +77,25 @@ def removed_paths(directory: Path, files: Iterable[str]) -> set[str]:
     return found
 
 
+def transactions(directory: Path, files: Iterable[str]) -> dict[str, int]:
+    """Returns the last version that the commits and checkpoints among `files` note of each name.
+
+    Raises OSError or ValueError where one cannot be read.
+    """
+    found: dict[str, int] = {}
+    commits = {v: file for file in files if (v := commit_version(file)) is not None}
+    checkpoints = {v: file for file in files if (v := checkpoint_version(file)) is not None}
+    for version in sorted(commits.keys() | checkpoints.keys()):
+        noted: list[dict[str, Any]] = []
+        if version in commits:
+            noted += [a["txn"] for a in actions(directory / commits[version]) if "txn" in a]
+        if version in checkpoints:
+            file = directory / checkpoints[version]
+            noted += [one for one in pq.read_table(file, columns=["txn"])["txn"].to_pylist() if one]
+        found |= {one["appId"]: one["version"] for one in noted}
+    return found
+
+
 def actions(path: Path) -> Iterator[dict[str, Any]]:
     """Yields the actions of a commit file. Raises OSError, or ValueError where it is torn."""
     data = path.read_bytes()

@@ -48,13 +48,13 @@ class Flusher:
             state.flushing = None
 
     def empty(self, state: LogState, index: LogIndex) -> bool:
-        """Has all recent rows of a log flushed, and waits; tells whether none is left."""
+        """Has all of a log that is not on disk flushed, and waits; tells whether all is."""
         if state.flushing is not None:
             wait([state.flushing])
-        if state.broken or index.recent_rows:
+        if state.broken or not index.flushed:
             state.flushing = self._pool.submit(self._flush, state, index, at_once=True)
             wait([state.flushing])
-        return not (state.broken or index.recent_rows)
+        return index.flushed and not state.broken
 
     def due_in(self) -> float | None:
         """Seconds until the oldest rows in memory are due; None where there are none."""

@@ -10,20 +10,21 @@ from typing import Any
 
 from muniment.data_names import INDEX, LOGS
 from muniment.errors import MunimentError, Unavailable, UnknownLog
-from muniment.index.catch_up import Decoders
+from muniment.index.copies import Copies
 from muniment.index.damage import IndexDamaged
 from muniment.index.flusher import FLUSH_ROWS, FLUSH_SECONDS, Flusher
 from muniment.index.log_index import LogIndex
-from muniment.index.reading import MAX_ENTRIES, OpenReader, packed_rows, take
-from muniment.index.state import LogState, ShardState, status_of
+from muniment.index.reading import MAX_ENTRIES, OpenReader
+from muniment.index.state import LogState, ShardState, furthest_behind, status_of
+from muniment.index.taker import Taker
 from muniment.index.turn import Turn
 
 _TURN_SECONDS = 0.1
 """Turns begin this far apart, unless there is a whole turn to do: small ones cost as much."""
-_FAR_BEHIND = 250_000
-"""So many entries behind, following goes before merging ..."""
+_MOST_REST_SECONDS = 0.5
+"""Small turns of many shards take long: the rest after them is as long, or this."""
 _MOST_PARTS = 512
-"""... unless there are so many parts that searches would suffer."""
+"""Far behind, following goes before merging, unless searches would suffer from so many parts."""
 _RETRY_SECONDS = 5.0
 _MERGE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
@@ -58,8 +59,7 @@ class Follower:
         self._flusher = Flusher(
             self._logs, self._failed, self._wake, clock, rows=flush_rows, seconds=flush_seconds
         )
-        self._decoders = Decoders()
-        self._settle = settle
+        self._taker = Taker(self._flusher, clock, settle, lambda: self._stopping)
         self._threads = [
             Thread(target=self._follow, name="follow"),
             Thread(target=self._merge, name="merge"),
@@ -85,7 +85,7 @@ class Follower:
             if thread.is_alive():
                 thread.join()
         self._flusher.close()
-        self._decoders.close()
+        self._taker.close()
         for state in self._logs.values():
             if state.index is not None:
                 try:
@@ -127,12 +127,25 @@ class Follower:
         """Returns the logs whose index will reach their end if only it has the time."""
         return [name for name, state in list(self._logs.items()) if state.following]
 
+    def duplicates(self) -> dict[str, tuple[int, int]]:
+        """Returns for each log how many entries are left out as copies, and the conflicts."""
+        return {
+            name: (state.index.duplicates, state.copies.conflicts)
+            for name, state in list(self._logs.items())
+            if state.index is not None
+        }
+
     def status(self) -> dict[str, Any]:
         """Returns the state of each log and shard; see `QueryProcess.status`."""
         return {name: status_of(state) for name, state in list(self._logs.items())}
 
     def _state(self, log: str) -> LogState:
-        return self._logs.setdefault(log, LogState(log))
+        if log not in self._logs:
+            copies = Copies(
+                self._data / LOGS / log, self._open_reader, stopping=lambda: self._stopping
+            )
+            self._logs[log] = LogState(log, copies)
+        return self._logs[log]
 
     def _shard(self, log: str, shard: str) -> ShardState:
         shards = self._state(log).shards
@@ -146,7 +159,6 @@ class Follower:
             state.index = LogIndex(
                 self._data / INDEX / state.name,
                 state.name,
-                list(state.shards),
                 clock=self._clock,
                 now=self._now,
                 turn=self._turn,
@@ -168,7 +180,8 @@ class Follower:
                 busy |= self._serve(state)
             with self._changed:
                 if busy:
-                    rest = max(0.0, began + _TURN_SECONDS - self._clock())
+                    took = self._clock() - began
+                    rest = max(_TURN_SECONDS - took, min(took, _MOST_REST_SECONDS))
                     self._changed.wait_for(lambda: self._stopping or self._pressed(), rest)
                 elif not self._stopping and not self._behind():
                     self._changed.wait(self._pause())
@@ -212,8 +225,10 @@ class Follower:
         self._flusher.flush_if_due(state, state.index)
         try:
             busy = False
+            first = furthest_behind(state, now)
             for name, shard in list(state.shards.items()):
-                busy |= self._read(state, state.index, name, shard)
+                if name == first or not shard.is_far_behind(state.index.next_index(name)):
+                    busy |= self._taker.take(state, state.index, name, shard)
             return busy
         except Exception as error:  # a fault here must not stop the other logs
             self._failed(state, error)
@@ -232,37 +247,6 @@ class Follower:
         _log.error("%s", state.trouble.detail)
         state.retry_at = self._clock() + _RETRY_SECONDS
 
-    def _read(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
-        index.skip(name, shard.reader.minimum)
-        start = index.next_index(name)
-        if 0 < shard.reader.size < start:
-            raise index.ahead(name, shard.reader.size)
-        if shard.reader.size <= start or shard.retry_at > self._clock():
-            return False
-        if shard.reader.size - start > _FAR_BEHIND and self._catch_up(state, index, name, shard):
-            return True
-        try:
-            turn = take(shard.reader, start)
-        except (MunimentError, OSError) as error:
-            shard.trouble = f"entry {start} cannot be read: {error}"
-            shard.retry_at = self._clock() + _RETRY_SECONDS
-            _log.error("%s/%s: %s", index.log, name, shard.trouble)
-            return False
-        shard.trouble = ""
-        return index.append(name, packed_rows(turn, log=index.log, shard=name), start + turn.count)
-
-    def _catch_up(self, state: LogState, index: LogIndex, name: str, shard: ShardState) -> bool:
-        """Takes many rows at once, past memory; tells whether there were any."""
-        if not self._flusher.empty(state, index):
-            return False
-        start = index.next_index(name)
-        turns = self._decoders.turns(
-            shard.reader, start, log=index.log, shard=name, stopping=lambda: self._stopping
-        )
-        rows = index.catch_up(name, turns)
-        self._settle()
-        return rows > 0
-
     def _merge(self) -> None:
         while not self._stopping:
             for state in list(self._logs.values()):
@@ -273,7 +257,7 @@ class Follower:
 
     def _postponed(self, state: LogState, index: LogIndex) -> bool:
         """Whether a merge would keep the follower from catching up."""
-        return state.lag > _FAR_BEHIND and len(index.snapshot.parts) < _MOST_PARTS
+        return state.is_far_behind and len(index.snapshot.parts) < _MOST_PARTS
 
     def _merge_one(self, state: LogState, index: LogIndex) -> None:
         try:

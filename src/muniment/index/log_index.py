@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -13,20 +14,22 @@ import pyarrow.compute as pc
 
 from muniment.index.bulk import Bulk
 from muniment.index.columns import prune
-from muniment.index.damage import Finding, IndexDamaged
+from muniment.index.damage import IndexDamaged
 from muniment.index.manifest import Sync
 from muniment.index.merge import choose, rows_of
-from muniment.index.part import Part, by_day, file_digest, write_groups, write_part
+from muniment.index.part import Part, by_day, write_groups, write_part
 from muniment.index.snapshot import Recent, Snapshot, with_rows
 from muniment.index.table import IndexTable
+from muniment.index.trust import Trust
 from muniment.index.turn import Turn
 
 _GRACE = 90.0
+_NOTHING: Mapping[str, int] = {}
 
 
 class LogIndex:
     """One log's rows. `append` belongs to one thread, `flush` and `reopen` to another one, `merge`
-    to a third.
+    to a third. `duplicates` is how many entries were left out as copies, ever.
 
     `clock` gives seconds, monotonic; `now` gives milliseconds since the epoch. A query takes
     `snapshot` once and works on that; files that a merge replaced stay for a while, so that a
@@ -37,7 +40,6 @@ class LogIndex:
         self,
         directory: Path,
         log: str,
-        shards: Sequence[str],
         *,
         clock: Callable[[], float],
         now: Callable[[], int],
@@ -46,8 +48,6 @@ class LogIndex:
     ) -> None:
         self.log = log
         self.directory = directory
-        self.damage: IndexDamaged | None = None
-        self._arguments = (directory, log, shards)
         self._clock = clock
         self._now = now
         self._sync = sync
@@ -55,12 +55,17 @@ class LogIndex:
         self._lock = Lock()
         self._merging = Lock()
         self._moving = 0
-        self._known: dict[str, tuple[int, int, int]] = {}
+        self._trust = Trust(directory, log)
         self._replaced: list[tuple[float, Path]] = []
         self.oldest_row: float | None = None
-        self._table = IndexTable(directory, log, shards, now=now, sync=sync)
-        self._snapshot = Snapshot(tuple(self._table.parts), (), dict(self._table.cursors))
-        self._in_parts = dict(self._table.cursors)
+        self.duplicates = 0
+        self._table = IndexTable(directory, log, now=now, sync=sync)
+        self._snapshot = self._on_disk()
+        self._in_parts = dict(self._table.marks.cursors)
+
+    def _on_disk(self) -> Snapshot:
+        self.duplicates = sum(self._table.marks.copies.values())
+        return Snapshot(tuple(self._table.parts), (), dict(self._table.marks.cursors))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -81,22 +86,45 @@ class LogIndex:
         """Bytes of memory that the recent rows take, about."""
         return sum(recent.size for recent in self._snapshot.recent)
 
-    def append(self, shard: str, table: pa.Table, after: int) -> bool:
+    @property
+    def flushed(self) -> bool:
+        """Whether all that is searchable is on disk."""
+        return self._snapshot.cursors == self._in_parts
+
+    def append(
+        self,
+        shard: str,
+        table: pa.Table,
+        after: int,
+        *,
+        copies: int = 0,
+        relies: Mapping[str, int] = _NOTHING,
+    ) -> bool:
         """Makes rows searchable; `after` is the index of the entry that follows them.
 
-        Tells whether it did: rows that are not the next ones, since the index was opened again
-        meanwhile, are not taken.
+        So many `copies` among them were left out, for the sake of originals: their entries of
+        other shards in `relies` must be in the index. Tells whether it took the rows: those that
+        are not the next ones, since the index was opened again meanwhile, it does not.
         """
         pruned = prune(table)
         with self._lock:
             old = self._snapshot
-            if old.cursors.get(shard, 0) != after - table.num_rows:
+            if old.cursors.get(shard, 0) != after - table.num_rows - copies or any(
+                old.cursors.get(other, 0) <= first for other, first in relies.items()
+            ):
                 return False
             if self.oldest_row is None:
                 self.oldest_row = self._clock()
-            moving = old.recent[: self._moving]
-            recent = (*moving, *with_rows(old.recent[self._moving :], pruned))
-            self._snapshot = replace(old, recent=recent, cursors={**old.cursors, shard: after})
+            new = replace(old, cursors={**old.cursors, shard: after})
+            if pruned.num_rows:
+                moving = old.recent[: self._moving]
+                recent = (*moving, *with_rows(old.recent[self._moving :], pruned))
+                new = replace(new, recent=recent)
+            if copies:
+                more = {shard: copies}
+                self.duplicates += copies
+                new = replace(new, absent=_sum(old.absent, more), copies=_sum(old.copies, more))
+            self._snapshot = new
             return True
 
     def flush(self) -> None:
@@ -104,7 +132,8 @@ class LogIndex:
         with self._lock:
             before = self._snapshot
             self._moving = len(before.recent)
-        if not before.recent:
+        if before.cursors == self._in_parts:
+            self._moving = 0
             return
         try:
             parts = self._move(before)
@@ -114,18 +143,27 @@ class LogIndex:
         with self._lock:
             parts_now = (*self._snapshot.parts, *parts)
             left = self._snapshot.recent[self._moving :]
-            self._snapshot = replace(self._snapshot, parts=parts_now, recent=left)
+            self._snapshot = replace(
+                self._snapshot,
+                parts=parts_now,
+                recent=left,
+                absent=_less(self._snapshot.absent, before.absent),
+                copies=_less(self._snapshot.copies, before.copies),
+            )
             self._moving = 0
-            self.oldest_row = self._clock() if left else None
-        self._in_parts = dict(self._table.cursors)
+            ahead = self._snapshot.cursors != before.cursors
+            self.oldest_row = self._clock() if ahead else None
+        self._in_parts = dict(self._table.marks.cursors)
 
     def catch_up(self, shard: str, turns: Iterator[tuple[pa.Table, int]]) -> int:
         """Moves pruned rows straight into parts; all become searchable together.
 
-        `turns` are tables and the index of the entry after each, from `next_index` on; there must
-        be no recent rows. Returns how many rows there were. Raises OSError: then call `reopen`.
+        `turns` are tables and the index of the entry after each, from `next_index` on: what is not
+        in them are copies. All must be `flushed` before. Returns how many entries there were.
+        Raises OSError: then call `reopen`.
         """
-        rows, after = 0, 0
+        begin = after = self.next_index(shard)
+        rows = 0
         bulk = Bulk(self.directory, self._sync)
         try:
             with self._table.pending():
@@ -134,21 +172,24 @@ class LogIndex:
                     rows += table.num_rows
                     del table  # or it would be kept while the next one is made
                 parts = bulk.finish()
-                if parts:
-                    self._table.commit(parts, [], {shard: after})
+                copies = after - begin - rows
+                if after > begin:
+                    left = {shard: copies} if copies else _NOTHING
+                    self._table.commit(parts, [], {shard: after}, absent=left, copies=left)
                 if self._table.checkpoint_due():
                     self._table.checkpoint()
         finally:
             bulk.close()
         for part in parts:
-            self._remember(part)
-        if rows:
+            self._trust.remember(part)
+        if after > begin:
             with self._lock:
                 old = self._snapshot
                 cursors = {**old.cursors, shard: after}
                 self._snapshot = replace(old, parts=(*old.parts, *parts), cursors=cursors)
-            self._in_parts = dict(self._table.cursors)
-        return rows
+                self.duplicates += copies
+            self._in_parts = dict(self._table.marks.cursors)
+        return after - begin
 
     def _move(self, before: Snapshot) -> list[Part]:
         with self._table.pending():
@@ -157,13 +198,13 @@ class LogIndex:
             moved = {
                 shard: after
                 for shard, after in before.cursors.items()
-                if self._table.cursors.get(shard, 0) != after
+                if self._in_parts.get(shard, 0) != after
             }
-            self._table.commit(parts, [], moved)
+            self._table.commit(parts, [], moved, absent=before.absent, copies=before.copies)
             if self._table.checkpoint_due():
                 self._table.checkpoint()
         for part in parts:
-            self._remember(part)
+            self._trust.remember(part)
         return parts
 
     def _write(self, tables: Sequence[pa.Table]) -> list[Part]:
@@ -186,17 +227,15 @@ class LogIndex:
         The recent rows stay, unless the failed commit turns out to have succeeded.
         """
         with self._merging:
-            directory, log, shards = self._arguments
             self._table.close()
-            self._table = IndexTable(directory, log, shards, now=self._now, sync=self._sync)
-            kept = self._table.cursors == self._in_parts
-            self._in_parts = dict(self._table.cursors)
+            self._table = IndexTable(self.directory, self.log, now=self._now, sync=self._sync)
+            kept = self._table.marks.cursors == self._in_parts
+            self._in_parts = dict(self._table.marks.cursors)
             with self._lock:
-                self._snapshot = Snapshot(
-                    tuple(self._table.parts),
-                    self._snapshot.recent if kept else (),
-                    self._snapshot.cursors if kept else dict(self._table.cursors),
-                )
+                if kept:
+                    self._snapshot = replace(self._snapshot, parts=tuple(self._table.parts))
+                else:
+                    self._snapshot = self._on_disk()
             if not kept:
                 self.oldest_row = None
 
@@ -222,14 +261,8 @@ class LogIndex:
                     working="merge",
                     sync=self._sync,
                 )
-                self._table.commit([merged], group, {})
-            self._remember(merged)
-            gone = {part.path for part in group}
-            with self._lock:
-                kept = tuple(part for part in self._snapshot.parts if part.path not in gone)
-                self._snapshot = replace(self._snapshot, parts=(*kept, merged))
-            due = self._clock() + _GRACE
-            self._replaced += [(due, self.directory / path) for path in gone]
+                self._table.commit([merged], group)
+            self._swap(group, [merged])
             return True
 
     def forget(self, shard: str, minimum: int) -> bool:
@@ -245,16 +278,21 @@ class LogIndex:
                 return False
             with self._table.pending():
                 kept = [self._above(part, minimum) for part in old if part.last >= minimum]
-                self._table.commit(kept, old, {})
-            for part in kept:
-                self._remember(part)
-            gone = {part.path for part in old}
-            with self._lock:
-                parts = tuple(part for part in self._snapshot.parts if part.path not in gone)
-                self._snapshot = replace(self._snapshot, parts=(*parts, *kept))
-            due = self._clock() + _GRACE
-            self._replaced += [(due, self.directory / path) for path in gone]
+                gone_rows = sum(part.rows for part in old) - sum(part.rows for part in kept)
+                self._table.commit(kept, old, absent={shard: gone_rows})
+            self._swap(old, kept)
             return True
+
+    def _swap(self, old: Sequence[Part], new: Sequence[Part]) -> None:
+        """Lets queries have parts in place of others, whose files go in a while."""
+        for part in new:
+            self._trust.remember(part)
+        gone = {part.path for part in old}
+        with self._lock:
+            kept = tuple(part for part in self._snapshot.parts if part.path not in gone)
+            self._snapshot = replace(self._snapshot, parts=(*kept, *new))
+        due = self._clock() + _GRACE
+        self._replaced += [(due, self.directory / path) for path in gone]
 
     def _above(self, part: Part, minimum: int) -> Part:
         """Writes the rows of a part from `minimum` on as another one."""
@@ -276,14 +314,23 @@ class LogIndex:
                 for one in old.recent
                 if (kept := _from(one.table, shard, minimum)).num_rows
             ]
-            self._snapshot = replace(old, recent=tuple(recent))
+            gone = {shard: sum(r.rows for r in old.recent) - sum(r.rows for r in recent)}
+            self._snapshot = replace(
+                old,
+                recent=tuple(recent),
+                absent=_sum(old.absent, gone) if gone[shard] else old.absent,
+            )
 
     def skip(self, shard: str, minimum: int) -> None:
         """Goes on with `minimum` where what comes before it has expired, and was never read."""
         with self._lock:
-            cursors = self._snapshot.cursors
-            if cursors.get(shard, 0) < minimum:
-                self._snapshot = replace(self._snapshot, cursors={**cursors, shard: minimum})
+            old = self._snapshot
+            if (begin := old.cursors.get(shard, 0)) < minimum:
+                self._snapshot = replace(
+                    old,
+                    cursors={**old.cursors, shard: minimum},
+                    absent=_sum(old.absent, {shard: minimum - begin}),
+                )
 
     def _forget_replaced(self) -> None:
         now = self._clock()
@@ -292,34 +339,19 @@ class LogIndex:
                 path.unlink(missing_ok=True)
         self._replaced = [item for item in self._replaced if item[0] > now]
 
-    def trusted(self, part: Part) -> Path:
-        """Returns the path of a part whose content was checked since it last changed.
+    @property
+    def damage(self) -> IndexDamaged | None:
+        """What is wrong with the index, if anything was found; it is not to be used any more."""
+        return self._trust.damage
 
-        Raises IndexDamaged where it is not what was written, and refuses all use from then on.
-        """
-        path = self.directory / part.path
-        try:
-            if self._known.get(part.path) != _state(path):
-                state = _state(path)
-                if file_digest(path) != part.digest:
-                    raise self._damaged(part, "does not have the SHA-256 that its name promises")
-                self._known[part.path] = state
-        except OSError as error:
-            raise self._damaged(part, f"cannot be read: {error.strerror}") from error
-        return path
+    def trusted(self, part: Part) -> Path:
+        """Returns the path of a part that is what was written; see `Trust.path`."""
+        return self._trust.path(part)
 
     def ahead(self, shard: str, size: int) -> IndexDamaged:
         """The error for an index that holds more entries than its shard; it is not of this log."""
         detail = f"holds entries of shard {shard} beyond its size of {size}"
-        self.damage = IndexDamaged(self.log, Finding(".", detail))
-        return self.damage
-
-    def _damaged(self, part: Part, detail: str) -> IndexDamaged:
-        self.damage = IndexDamaged(self.log, Finding(part.path, detail))
-        return self.damage
-
-    def _remember(self, part: Part) -> None:
-        self._known[part.path] = _state(self.directory / part.path)
+        return self._trust.damaged(".", detail)
 
     def close(self) -> None:
         """Flushes if that is possible, and lets go of the directory."""
@@ -330,12 +362,15 @@ class LogIndex:
             self._table.close()
 
 
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
+    return Counter(counts) + Counter(more)
+
+
+def _less(counts: Mapping[str, int], taken: Mapping[str, int]) -> Mapping[str, int]:
+    return Counter(counts) - Counter(taken)
+
+
 def _from(table: pa.Table, shard: str, minimum: int) -> pa.Table:
     """The rows of a table without those of a shard's entries below `minimum`."""
     gone = pc.and_(pc.equal(table["shard"], shard), pc.less(table["index"], minimum))
     return table.filter(pc.invert(gone)) if pc.any(gone).as_py() else table
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino

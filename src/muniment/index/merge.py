@@ -13,6 +13,9 @@ from muniment.index.columns import fit, leaf_columns, newest_first, schema_of
 from muniment.index.part import ROW_GROUP, Part
 
 FAN_IN = 16
+FEW_SHARDS, MANY_FAN_IN = 4, 4
+"""A search looks at the parts of all shards: with many shards, each has fewer."""
+
 MAX_ROWS = 1 << 20
 _BUFFER = 64 << 10
 
@@ -23,12 +26,14 @@ def choose(parts: Sequence[Part]) -> list[Part]:
     Parts are merged with those of about their size, so that a row is rewritten only as often as
     the logarithm of the number of rows.
     """
+    shards = max(1, len({part.shard for part in parts}))
+    fan_in = min(FAN_IN, max(MANY_FAN_IN, FAN_IN * FEW_SHARDS // shards))
     tiers: dict[tuple[str, str, int], list[Part]] = defaultdict(list)
     for part in parts:
         if part.rows < MAX_ROWS // 2:
             tiers[part.shard, part.day, _tier(part.rows)].append(part)
     for _, group in sorted(tiers.items(), key=lambda item: item[0][2]):
-        if len(group) >= FAN_IN or sum(part.rows for part in group) >= MAX_ROWS:
+        if len(group) >= fan_in or sum(part.rows for part in group) >= MAX_ROWS:
             return _take(sorted(group, key=lambda part: part.first))
     return []
 

@@ -14,6 +14,7 @@ from muniment import kernel
 from muniment.errors import MunimentError
 from muniment.event.decode import decode, decode_packed
 from muniment.event.schema import SCHEMA
+from muniment.log.frame import BatchId
 
 MAX_ENTRIES = 12_288
 MAX_BYTES = 3 << 20
@@ -37,6 +38,18 @@ class PackedRun(Protocol):
     def payload(self) -> bytes:
         """The entries, packed."""
 
+    @property
+    def ids(self) -> Sequence[BatchId]:
+        """The batches with an id that begin among them."""
+
+
+class Run(Protocol):
+    """Consecutive entries, one by one."""
+
+    @property
+    def entries(self) -> Sequence[bytes]:
+        """The entries."""
+
 
 class Reader(Protocol):
     """What the follower needs of a shard; `muniment.log.ShardReader` is one."""
@@ -58,6 +71,9 @@ class Reader(Protocol):
     def packed(self, start: int) -> PackedRun:
         """Returns the entries from `start` to the end of their frame, as they are packed."""
 
+    def read(self, start: int, max_entries: int) -> Run:
+        """Returns entries from `start`, at least one where there is one."""
+
 
 OpenReader = Callable[[Path], Reader]
 
@@ -69,6 +85,22 @@ class Turn:
     first: int
     count: int
     payload: bytes
+    ids: Sequence[BatchId] = ()
+
+    @property
+    def end(self) -> int:
+        """The index of the entry that follows."""
+        return self.first + self.count
+
+    def head(self, count: int) -> Turn:
+        """The first entries of a turn."""
+        if self.count <= count:
+            return self
+        end = 0
+        for _ in range(count):
+            end += 2 + int.from_bytes(self.payload[end : end + 2], "big")
+        ids = [batch for batch in self.ids if batch.first < self.first + count]
+        return Turn(self.first, count, self.payload[:end], ids)
 
 
 def take(reader: Reader, start: int) -> Turn:
@@ -77,6 +109,7 @@ def take(reader: Reader, start: int) -> Turn:
     What cannot be read ends the turn, and is raised by the next one.
     """
     payloads: list[bytes] = []
+    ids: list[BatchId] = []
     after, size = start, 0
     while after < reader.size and after - start < MAX_ENTRIES and size < MAX_BYTES:
         try:
@@ -86,20 +119,12 @@ def take(reader: Reader, start: int) -> Turn:
                 break
             raise
         payloads.append(run.payload)
+        ids += run.ids
         after += run.count
         size += len(run.payload)
     whole = payloads[0] if len(payloads) == 1 else b"".join(payloads)
-    return _first(Turn(start, after - start, whole), reader.size - start)
-
-
-def _first(turn: Turn, count: int) -> Turn:
-    """The first entries of a turn: a frame may go on beyond what is known to be durable."""
-    if turn.count <= count:
-        return turn
-    end = 0
-    for _ in range(count):
-        end += 2 + int.from_bytes(turn.payload[end : end + 2], "big")
-    return Turn(turn.first, count, turn.payload[:end])
+    # A frame may go on beyond what is known to be durable.
+    return Turn(start, after - start, whole, ids).head(reader.size - start)
 
 
 def packed_rows(turn: Turn, *, log: str, shard: str) -> pa.Table:

@@ -6,16 +6,18 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from muniment.data_names import INDEX, LOGS
 from muniment.errors import Corrupt, UnknownLog
+from muniment.index.copies import Copies, Sifted
 from muniment.index.damage import IndexInUse
 from muniment.index.flusher import FLUSH_BYTES, FLUSH_ROWS
 from muniment.index.log_index import LogIndex
 from muniment.index.manifest import LOCK
-from muniment.index.reading import OpenReader, packed_rows, take
+from muniment.index.reading import OpenReader, take
+from muniment.index.state import ShardState
 from muniment.log import ShardReader
 from muniment.log.disk import Disk, PosixDisk
 from muniment.log.history import segment_names
@@ -43,30 +45,52 @@ def rebuild(
     if NAME.fullmatch(log) is None or not evidence.is_dir():
         raise UnknownLog(f"there is no log {log} in {data}")
     measure = durable_size or find_durable_size
-    shards = sorted(path.name for path in evidence.iterdir() if NAME.fullmatch(path.name))
-    sizes = {shard: measure(evidence / shard) for shard in shards}
+    found = sorted(path.name for path in evidence.iterdir() if NAME.fullmatch(path.name))
+    sizes = {shard: measure(evidence / shard) for shard in found}
     directory = data / INDEX / log
     drop(directory, log)
-    index = LogIndex(directory, log, shards, clock=time.monotonic, now=_now)
+    index = LogIndex(directory, log, clock=time.monotonic, now=_now)
     done, total = 0, sum(sizes.values())
     try:
-        for shard, size in sizes.items():
-            reader = open_reader(evidence / shard)
-            reader.advance(size)
-            index.skip(shard, reader.minimum)
-            while (start := index.next_index(shard)) < size:
-                turn = take(reader, start)
-                index.append(shard, packed_rows(turn, log=log, shard=shard), start + turn.count)
-                if index.recent_rows >= FLUSH_ROWS or index.recent_size >= FLUSH_BYTES:
-                    index.flush()
-                    while index.merge():
-                        pass
-                done += turn.count
-                if progress is not None:
-                    progress(done, total)
+        shards = {shard: ShardState(open_reader(evidence / shard)) for shard in sizes}
+        for shard, state in shards.items():
+            state.reader.advance(sizes[shard])
+            index.skip(shard, state.reader.minimum)
+        copies = Copies(evidence, open_reader)
+        while (name := _next(index, shards)) is not None:
+            done += _take(index, name, shards, copies)
+            if index.recent_rows >= FLUSH_ROWS or index.recent_size >= FLUSH_BYTES:
+                index.flush()
+                while index.merge():
+                    pass
+            if progress is not None:
+                progress(done, total)
     finally:
         index.close()
-    return done
+    return done - index.duplicates
+
+
+def _next(index: LogIndex, shards: Mapping[str, ShardState]) -> str | None:
+    """Returns the shard that goes on: entries are read about in the order of their receipt."""
+    left = [
+        (state.reached, shard)
+        for shard, state in shards.items()
+        if state.reader.size > index.next_index(shard)
+    ]
+    return min(left)[1] if left else None
+
+
+def _take(index: LogIndex, shard: str, shards: Mapping[str, ShardState], copies: Copies) -> int:
+    """Takes a piece of a shard; returns how many entries it has."""
+    start, readers = index.next_index(shard), {name: one.reader for name, one in shards.items()}
+    turn = take(readers[shard], start)
+    sifted = copies.sift(shard, turn, readers, index.snapshot.cursors)
+    if sifted.after == start:  # the rest of a batch is not there, and does not come
+        sifted = Sifted(turn, turn.end)
+    table = sifted.rows(index.log, shard)
+    shards[shard].note(table)
+    index.append(shard, table, sifted.after, copies=sifted.after - start - table.num_rows)
+    return sifted.after - start
 
 
 def drop(directory: Path, log: str) -> None:

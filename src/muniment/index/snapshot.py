@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pyarrow as pa
@@ -45,11 +45,17 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Immutable. `cursors` say for each shard the index of the first entry that is not in it."""
+    """Immutable. `cursors` say for each shard the index of the first entry that is not in it.
+
+    Of the entries before them, `absent` have no row, in any form: so many more of each shard than
+    the table on disk says. `copies` is the part of them that are copies.
+    """
 
     parts: tuple[Part, ...]
     recent: tuple[Recent, ...]
     cursors: Mapping[str, int]
+    absent: Mapping[str, int] = field(default_factory=dict)
+    copies: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

@@ -34,8 +34,10 @@ from muniment.index.deltalog import (
     checkpoint_path,
     commit_path,
     live_parts,
+    transactions,
 )
 from muniment.index.manifest import LOCK, PENDING
+from muniment.index.marks import Marks
 from muniment.index.mend import mend, sweep_removed
 from muniment.index.part import Part, file_digest, sync_directory
 
@@ -43,6 +45,7 @@ TABLE_SCHEMA = SCHEMA.append(pa.field("day", pa.string()))
 """The schema of the Delta table: the columns of an event and the day that it was received."""
 
 _CHECKPOINT_EVERY = 64
+_NOTHING: Mapping[str, int] = {}
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _SETTINGS: dict[str, str | None] = {"delta.enableExpiredLogCleanup": "false"}
 
@@ -51,15 +54,13 @@ class IndexTable:
     """The Delta table of one log; the process that has it open is its only writer.
 
     `now` gives milliseconds since the epoch. Opening mends what a crash left and raises
-    IndexDamaged, IndexInUse or OSError. `parts` are the live parts; `cursors` say for each shard
-    the index of the first entry that is not in them.
+    IndexDamaged, IndexInUse or OSError. `parts` are the live parts; `marks` say how far they go.
     """
 
     def __init__(
         self,
         directory: Path,
         log: str,
-        shards: Sequence[str],
         *,
         now: Callable[[], int],
         sync: manifest.Sync = os.fsync,
@@ -79,10 +80,8 @@ class IndexTable:
             self._widen()
             self.parts = live_parts(self._table)
             self._check_sizes()
-            named = {part.shard for part in self.parts}.union(shards)
-            versions = {shard: self._table.transaction_version(shard) for shard in named}
-            self.cursors = {shard: v for shard, v in versions.items() if v is not None}
-        except DeltaError as error:
+            self.marks.count_absent(self.parts)
+        except (DeltaError, ValueError) as error:
             self.close()
             raise IndexDamaged(log, Finding(LOG, f"cannot be read: {error}")) from error
         except BaseException:
@@ -113,12 +112,18 @@ class IndexTable:
                     (self.directory / PENDING).unlink(missing_ok=True)
 
     def commit(
-        self, added: Sequence[Part], removed: Sequence[Part], cursors: Mapping[str, int]
+        self,
+        added: Sequence[Part],
+        removed: Sequence[Part],
+        cursors: Mapping[str, int] = _NOTHING,
+        *,
+        absent: Mapping[str, int] = _NOTHING,
+        copies: Mapping[str, int] = _NOTHING,
     ) -> None:
         """Adds and removes parts and moves cursors, all or nothing; durable when it returns.
 
-        To be called within `pending`. After an OSError, the table must be opened anew. With
-        nothing added for new rows (a merge), `cursors` is empty.
+        So many entries of a shard more than before are `absent`, so many more `copies`. To be
+        called within `pending`. After an OSError, the table must be opened anew.
         """
         change = not removed or not added
         actions: list[AddAction | RemoveAction] = [self._add(part, change) for part in added]
@@ -127,6 +132,7 @@ class IndexTable:
             for part in removed
         ]
         with self._lock:
+            noted = self.marks.moved(cursors, absent, copies)
             try:
                 self._table.create_write_transaction(
                     actions,
@@ -134,7 +140,7 @@ class IndexTable:
                     schema=TABLE_SCHEMA,
                     partition_by=["day"],
                     commit_properties=CommitProperties(
-                        app_transactions=[Transaction(s, v) for s, v in cursors.items()]
+                        app_transactions=[Transaction(s, v) for s, v in noted.items()]
                     ),
                     post_commithook_properties=_HOOKS,
                 )
@@ -144,7 +150,6 @@ class IndexTable:
             self._record(self._table.version())
             gone = {part.path for part in removed}
             self.parts = [part for part in self.parts if part.path not in gone] + list(added)
-            self.cursors |= cursors
 
     def checkpoint_due(self) -> bool:
         """Whether enough commits have gathered to fold them into a checkpoint."""
@@ -190,6 +195,7 @@ class IndexTable:
             raise IndexDamaged(self._log, checked.findings[0])
         self._commits = len(checked.digests)
         table = DeltaTable(str(self.directory))
+        self.marks = Marks.of(transactions(self.directory, checked.digests))
         sweep_removed(self.directory, checked.digests, live_parts(table))
         return table
 

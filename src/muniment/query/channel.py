@@ -45,15 +45,14 @@ class Channel:
     """Keeps a process running and carries questions and answers.
 
     `beginning` gives what a process is told first, whenever one starts; `on_news` is given what
-    has become searchable, as the index after the last searchable entry by log and shard, and
-    which logs are followed.
+    it tells by itself, see `protocol`.
     """
 
     def __init__(
         self,
         command: Sequence[str],
         beginning: Callable[[], Mapping[str, Any]],
-        on_news: Callable[[Mapping[str, dict[str, int]], Sequence[str]], None],
+        on_news: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self._command = command
         self._beginning = beginning
@@ -170,7 +169,7 @@ class Channel:
         finally:
             self._ready = False
             self._process = None
-            self._on_news({}, ())
+            self._on_news({"indexed": {}, "following": [], "duplicates": {}})
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(Unavailable("the query process has ended"))
@@ -193,7 +192,7 @@ class Channel:
                 return
             message = orjson.loads(line)
             if "indexed" in message:
-                self._on_news(message["indexed"], message["following"])
+                self._on_news(message)
                 continue
             answer = self._waiting.get(message["id"])
             if answer is None or answer.done():

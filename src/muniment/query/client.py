@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ Time = int | str | None
 class QueryProcess:
     """Search over the logs of a data directory, in a process of its own.
 
-    All methods but `advance` and `lag` belong to one event loop. While the process is not there,
-    questions fail with Unavailable; those that it dies on do, too. It is started again by itself.
+    All methods but `advance`, `follow`, `lag` and `duplicates` belong to one event loop. While the
+    process is not there, questions fail with Unavailable; those that it dies on do, too. It is
+    started again by itself.
     """
 
     def __init__(
@@ -41,11 +42,15 @@ class QueryProcess:
         sources_python: bool = False,
         store: StoreSettings | None = None,
     ) -> None:
-        """`store` is the primary store, where segments are that are not on the disk any more."""
+        """`logs` are all logs, each with the shards that are known so far; more may come.
+
+        `store` is the primary store, where segments are that are not on the disk any more.
+        """
         self._store = None if store is None else told(store)
-        self._logs = {log: list(shards) for log, shards in logs.items()}
+        self._logs = {log: dict.fromkeys(shards) for log, shards in logs.items()}
         self._sizes: dict[str, dict[str, int]] = {}
         self._indexed: dict[str, dict[str, int]] = {}
+        self._duplicates: dict[str, tuple[int, int]] = {}
         self._lags: dict[str, int] = {}
         self._following: frozenset[str] = frozenset()
         self._heard = 0.0
@@ -57,7 +62,8 @@ class QueryProcess:
         )
 
     def _beginning(self) -> dict[str, Any]:
-        return {"logs": self._logs, "store": self._store}
+        logs = {log: list(shards) for log, shards in self._logs.copy().items()}
+        return {"logs": logs, "store": self._store}
 
     async def start(self) -> None:
         """Starts the process and returns once it answers, or once it is clear that it does not.
@@ -75,8 +81,19 @@ class QueryProcess:
         """The id of the process; None while there is none."""
         return self._channel.pid
 
+    def follow(self, log: str, shards: Iterable[str]) -> None:
+        """Makes shards of a log known before they have a size. For any thread."""
+        for shard in shards:
+            if shard not in self._logs.get(log, {}):
+                self.advance(log, shard, 0)
+
     def advance(self, log: str, shard: str, size: int) -> None:
-        """Tells the durable size of a shard. For any thread; never blocks."""
+        """Tells the durable size of a shard. For any thread; never blocks.
+
+        It may be a shard that was not there before; its folder is. What is told is on the disk for
+        good, and ends with a group commit.
+        """
+        self._logs.setdefault(log, {})[shard] = None
         self._sizes.setdefault(log, {})[shard] = size
         self._count(log)
         self._channel.advance(log, shard, size)
@@ -205,10 +222,10 @@ class QueryProcess:
     async def status(self) -> dict[str, Any]:
         """Returns {logs: {log: state}, resident_bytes}.
 
-        A log's state is {state, detail, rows, memory_rows, memory_bytes, parts, shards}, where
-        `state` is `ready`, `index-damaged` or the slug of another error, and a shard's is
-        {indexed, size, lag} and perhaps `trouble`. Raises Unavailable while the process is not
-        there.
+        A log's state is {state, detail, rows, memory_rows, memory_bytes, parts, duplicates,
+        conflicts, shards}, where `state` is `ready`, `index-damaged` or the slug of another error,
+        and a shard's is {indexed, size, lag} and perhaps `trouble`; see `duplicates`. Raises
+        Unavailable while the process is not there.
         """
         return await self._channel.ask("status")
 
@@ -227,16 +244,26 @@ class QueryProcess:
             return None
         return self._lags.get(log, 0)
 
+    def duplicates(self, log: str) -> tuple[int, int]:
+        """Returns how many entries the index left out as copies of others, as last told.
+
+        And how many batches it did not leave out although their id had come with other entries,
+        since the process was started. For any thread; asks nobody.
+        """
+        return self._duplicates.get(log, (0, 0))
+
     def _count(self, log: str) -> None:
         """Notes the lag of a log; each request asks for it, and only commits and news change it."""
         indexed = self._indexed.get(log, {})
         self._lags[log] = _behind(self._sizes.get(log, {}).copy(), indexed)
 
-    def _take_news(self, indexed: Mapping[str, dict[str, int]], following: Sequence[str]) -> None:
+    def _take_news(self, news: Mapping[str, Any]) -> None:
+        indexed = news["indexed"]
         self._indexed |= indexed
+        self._duplicates |= {log: (a, b) for log, (a, b) in news["duplicates"].items()}
         for log in indexed:
             self._count(log)
-        self._following = frozenset(following)
+        self._following = frozenset(news["following"])
         self._heard = time.monotonic()
         self._grown.set()
         self._grown = asyncio.Event()

@@ -123,7 +123,8 @@ class Worker:
             now = self._follower.cursors(), self._follower.following()
             news = {log: cursors for log, cursors in now[0].items() if told[0].get(log) != cursors}
             if news or now[1] != told[1] or time.monotonic() >= due:
-                self._say({"indexed": news, "following": now[1]})
+                duplicates = self._follower.duplicates()
+                self._say({"indexed": news, "following": now[1], "duplicates": duplicates})
                 told, due = now, time.monotonic() + _REPEAT_SECONDS
 
     def _say(self, message: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """What the query process and its owner say to each other: one JSON object a line.
 
-To the process: `{"id": n, "op": name, "args": {...}}` asks, and `advance` without an id tells.
-From it: `{"id": n, "ok": ...}` or `{"id": n, "error": {...}}` answers, and `{"indexed": {log:
-{shard: next index}}}` tells, without an id, that more has become searchable.
+To the process: `{"id": n, "op": name, "args": {...}}` asks, and `advance` without an id tells the
+size of a shard, perhaps of one that is new. From it: `{"id": n, "ok": ...}` or `{"id": n, "error":
+{...}}` answers, and `{"indexed": {log: {shard: next index}}, "following": [log, ...], "duplicates":
+{log: [entries left out as copies, conflicts]}}` tells, without an id, that more has become
+searchable.
 """
 
 from __future__ import annotations

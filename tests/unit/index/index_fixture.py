@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from muniment.index.log_index import LogIndex
 from muniment.index.manifest import Sync
 from muniment.index.reading import rows
+from muniment.log.frame import BatchId
+from muniment.log.reader import Run
 
 LOG, SHARD = "edge", "0a1b2c3d"
 DAY = 86_400
@@ -44,6 +46,7 @@ class PackedRun:
     first: int
     count: int
     payload: bytes
+    ids: Sequence[BatchId] = ()
 
 
 def packed(found: Sequence[bytes]) -> bytes:
@@ -70,6 +73,9 @@ class ListReader:
             raise self.fault
         found = self.entries[start : min(self.size, start + FRAME)]
         return PackedRun(start, len(found), packed(found))
+
+    def read(self, start: int, max_entries: int) -> Run:
+        return Run(start, self.entries[start : min(self.size, start + max_entries)])
 
 
 def entry(number: int, *, day: int = 0) -> bytes:
@@ -99,7 +105,7 @@ def open_index(
     directory: Path, clock: Clock | None = None, sync: Sync = lambda handle: None
 ) -> LogIndex:
     clock = clock or Clock()
-    return LogIndex(directory, LOG, [SHARD], clock=clock, now=clock.now, sync=sync)
+    return LogIndex(directory, LOG, clock=clock, now=clock.now, sync=sync)
 
 
 def add(index: LogIndex, count: int, *, day: int = 0, shard: str = SHARD) -> None:

@@ -79,9 +79,7 @@ def test_after_a_failing_disk_the_same_rows_are_taken_again(tmp_path: Path) -> N
             raise OSError(5, "Input/output error")
         os.fsync(handle)
 
-    index = LogIndex(
-        tmp_path, LOG, [SHARD], clock=time.monotonic, now=lambda: 1_800_000_000_000, sync=sync
-    )
+    index = LogIndex(tmp_path, LOG, clock=time.monotonic, now=lambda: 1_800_000_000_000, sync=sync)
     assert index.catch_up(SHARD, turns(10, 5)) == 10
     failing = True
     with pytest.raises(OSError, match="Input/output"):
@@ -113,7 +111,7 @@ def followed(tmp_path: Path, reader: ListReader) -> Follower:
 def test_a_follower_far_behind_goes_past_memory_and_then_back_to_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.index.follower._FAR_BEHIND", 40)
+    monkeypatch.setattr("muniment.index.state.FAR_BEHIND", 40)
     monkeypatch.setattr(catch_up, "BULK_ROWS", 30)
     monkeypatch.setattr("muniment.index.reading.MAX_ENTRIES", FRAME)
     reader = ListReader(entries(150))
@@ -137,7 +135,7 @@ def test_a_follower_far_behind_goes_past_memory_and_then_back_to_turns(
 def test_what_cannot_be_read_is_told_and_what_stands_before_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.index.follower._FAR_BEHIND", 10)
+    monkeypatch.setattr("muniment.index.state.FAR_BEHIND", 10)
     monkeypatch.setattr("muniment.index.reading.MAX_ENTRIES", FRAME)
     reader = ListReader(entries(100))
     real, broken = reader.packed, 6 * FRAME

@@ -185,16 +185,16 @@ def test_an_index_folder_that_cannot_be_written_is_said_so(
 def test_a_fault_with_one_log_does_not_stop_the_others(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from muniment.index import follower
+    from muniment.index import copies
 
-    real = follower.packed_rows
+    real = copies.packed_rows
 
     def picky(turn: Turn, *, log: str, shard: str) -> object:
         if log == LOG:
             raise RuntimeError("a fault")
         return real(turn, log=log, shard=shard)
 
-    monkeypatch.setattr(follower, "packed_rows", picky)
+    monkeypatch.setattr(copies, "packed_rows", picky)
     house.follower.start({LOG: [SHARD], "other": ["22222222"]})
     house.grow(3)
     house.grow(4, log="other", shard="22222222")

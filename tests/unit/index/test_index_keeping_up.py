@@ -114,7 +114,7 @@ def test_rows_that_are_not_the_next_ones_are_not_taken(tmp_path: Path) -> None:
 def test_merges_wait_while_the_index_is_far_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.index.follower._FAR_BEHIND", 10)
+    monkeypatch.setattr("muniment.index.state.FAR_BEHIND", 10)
     monkeypatch.setattr("muniment.index.follower._MOST_PARTS", 20)
     readers = [ListReader(entries(100))]
     follower = Follower(

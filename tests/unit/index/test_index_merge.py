@@ -106,3 +106,10 @@ def test_rows_that_arrive_during_a_merge_are_kept(
     assert all_rows(index) == expected_rows(2 * FAN_IN + 4)
     index.close()
     assert check_index(tmp_path) == []
+
+
+def test_the_more_shards_there_are_the_fewer_parts_each_has() -> None:
+    for shards, most in ((1, FAN_IN), (4, FAN_IN), (8, FAN_IN // 2), (40, 4)):
+        parts = [part(n, 9, shard=f"s{s}") for s in range(shards) for n in range(most - 1)]
+        assert choose(parts) == []
+        assert len(choose([*parts, part(most, 9, shard="s0")])) == most

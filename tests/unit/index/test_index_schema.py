@@ -24,7 +24,7 @@ FEWER = pa.schema(
 
 
 def opened(directory: Path) -> table.IndexTable:
-    return table.IndexTable(directory, "web", [], now=lambda: 0)
+    return table.IndexTable(directory, "web", now=lambda: 0)
 
 
 @pytest.fixture

@@ -52,7 +52,6 @@ def index_in(directory: Path) -> Iterator[LogIndex]:
     index = LogIndex(
         directory / LOG,
         LOG,
-        [],
         clock=time.monotonic,
         now=lambda: time.time_ns() // 1_000_000,
         sync=lambda handle: None,

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from muniment.access.caller import Caller, Scope
 from muniment.access.guard import Guard
+from muniment.access.shared import ManagedElsewhere, SharedTokens
 from muniment.access.tokens import Tokens, check_tokens
 
-__all__ = ["Caller", "Guard", "Scope", "Tokens", "check_tokens"]
+__all__ = [
+    "Caller",
+    "Guard",
+    "ManagedElsewhere",
+    "Scope",
+    "SharedTokens",
+    "Tokens",
+    "check_tokens",
+]

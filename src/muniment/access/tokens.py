@@ -27,6 +27,8 @@ MAX_FILE_BYTES = 1 << 20
 
 _TOKEN = re.compile(r"mun_([0-9a-f]{8})_([A-Za-z0-9_-]{43})", re.ASCII)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _RESERVED = frozenset({"local", "anyone", "muniment", "forward", "kafka"})
 _SECRET_BYTES = 32
 
@@ -78,7 +80,7 @@ class Tokens:
         disk = disk or PosixDisk()
         records: Sequence[TokenRecord] = ()
         if path.name in disk.names(path.parent):
-            records = _parse(path, disk.read(path, 0, MAX_FILE_BYTES + 1))
+            records = parse(path, disk.read(path, 0, MAX_FILE_BYTES + 1))
         return cls(path, records, disk=disk, clock=clock, randomness=randomness)
 
     def __len__(self) -> int:
@@ -88,6 +90,14 @@ class Tokens:
     def records(self) -> Sequence[TokenRecord]:
         """What is kept of each token, oldest first."""
         return tuple(self._records.values())
+
+    @property
+    def trouble(self) -> str:
+        """Why the tokens may not be the newest; empty where they are."""
+        return ""
+
+    def check_changeable(self) -> None:
+        """Raises ManagedElsewhere where tokens are not made and revoked here."""
 
     def check(self, name: str, scopes: Sequence[Scope], log: str = "") -> None:
         """Raises InputError for what `create` would not make."""
@@ -120,6 +130,11 @@ class Tokens:
         record = TokenRecord(id_, name, kept, _digest(secret), created, log)
         self._write({**self._records, id_: record})
         return f"mun_{id_}_{secret}"
+
+    def ensure_file(self) -> None:
+        """Writes the file where there is none yet: one that is missing is a finding later."""
+        if self._path.name not in self._disk.names(self._path.parent):
+            self._write(self._records)
 
     def revoke(self, id_: str) -> bool:
         """Removes a token; says whether there was one of that id."""
@@ -156,7 +171,7 @@ def check_tokens(path: Path) -> str | None:
             return f"is larger than {MAX_FILE_BYTES:,} bytes"
         if path.stat().st_mode & 0o077:
             return "can be read or written by others: its mode must be 0600"
-        _parse(path, path.read_bytes())
+        parse(path, path.read_bytes())
     except Corrupt as error:
         return f"expected {error.expected}, found {error.found}"
     except PermissionError:
@@ -189,7 +204,8 @@ def _render(records: Sequence[TokenRecord]) -> bytes:
     return f'{body},\n{{"checksum": "{sha256(body.encode()).hexdigest()}"}}\n]\n'.encode()
 
 
-def _parse(path: Path, data: bytes) -> list[TokenRecord]:
+def parse(path: Path, data: bytes) -> list[TokenRecord]:
+    """Reads the bytes of a token file. Raises Corrupt."""
     try:
         first, *items, _ = json.loads(data)
         if first != {"format": FORMAT} or len(items) > MAX_TOKENS:
@@ -205,9 +221,21 @@ def _parse(path: Path, data: bytes) -> list[TokenRecord]:
             )
             for item in items
         ]
+        for record in records:
+            _check(record)
         whole = _render(records) == data
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Corrupt(str(path), 0, "a token file", f"{type(error).__name__}: {error}") from error
     if not whole:
         raise Corrupt(str(path), 0, "the bytes that the checksum names", "others")
     return records
+
+
+def _check(record: TokenRecord) -> None:
+    """Raises ValueError or TypeError for a record that `create` would not make."""
+    if not (_ID.fullmatch(record.id) and _DIGEST.fullmatch(record.digest)):
+        raise ValueError("an id or a digest is malformed")
+    if not _NAME.fullmatch(record.name) or not record.scopes:
+        raise ValueError("a name or the scopes are malformed")
+    if not (isinstance(record.created, str) and isinstance(record.log, str)):
+        raise TypeError("a time or a log is no text")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from muniment.access import Caller
 from muniment.access import Scope as Right
+from muniment.access.shared import Change
 from muniment.access.tokens import TokenRecord
 from muniment.api import schemas
 from muniment.api.context import Context, context_of
@@ -54,11 +55,12 @@ async def list_tokens(request: Request) -> Response:
     "/api/v1/tokens",
     status_code=201,
     response_model=schemas.CreatedToken,
-    responses=schemas.problems(503),
+    responses=schemas.problems(409, 503),
 )
 async def create_token(request: Request, wanted: NewToken) -> Response:
     """Makes a token and shows it, this once."""
     context = context_of(request)
+    context.tokens.check_changeable()
     if wanted.log and wanted.log not in context.logs:
         raise UnknownLog(f"there is no log {wanted.log[:80]!r} here")
     context.tokens.check(wanted.name, wanted.scopes, wanted.log)
@@ -70,10 +72,11 @@ async def create_token(request: Request, wanted: NewToken) -> Response:
     return Response(body, 201, media_type="application/json", headers=_FRESH)
 
 
-@router.delete("/api/v1/tokens/{id}", status_code=204, responses=schemas.problems(404, 503))
+@router.delete("/api/v1/tokens/{id}", status_code=204, responses=schemas.problems(404, 409, 503))
 async def revoke_token(request: Request, id: str) -> Response:  # noqa: A002
     """Revokes a token: the next request that shows it is refused."""
     context = context_of(request)
+    context.tokens.check_changeable()
     found = next((record for record in context.tokens.records if record.id == id), None)
     if found is None:
         raise NotFound(f"there is no token {id[:80]!r}")
@@ -108,18 +111,41 @@ async def _record(
 ) -> None:
     """Puts what is about to be done into the first log. Raises TryLater: then it is not done."""
     caller: Caller = request.scope["state"]["caller"]
-    at = rfc3339(context.clock.now())
     peer = peer_text(request.scope.get("client"))
+    resource = {**resource, "type": "token"}
+    await _append(context, action, resource, comment, peer=peer, actor=caller.name)
+
+
+async def record_change(context: Context, change: Change) -> None:
+    """Puts what a new token file meant into the first log, where this node takes entries.
+
+    It holds already: what was revoked must not be waited for. Raises TryLater.
+    """
+    if context.takes:
+        resource = {"type": "token-file", "name": "tokens"}
+        await _append(context, "token.file", resource, str(change))
+
+
+async def _append(
+    context: Context,
+    action: str,
+    resource: dict[str, str],
+    comment: str,
+    *,
+    peer: str = "",
+    actor: str = "",
+) -> None:
+    at = rfc3339(context.clock.now())
     event = {
         "time": at,
-        "actor": caller.name,
+        "actor": actor,
         "action": action,
-        "resource": {**resource, "type": "token"},
+        "resource": resource,
         "comment": comment,
         "client": peer,
     }
     log = next(iter(context.logs))
     record = orjson.dumps({key: value for key, value in event.items() if value})
-    origin = Origin("muniment", "muniment", peer, caller.name)
+    origin = Origin("muniment", "muniment", peer, actor)
     batch = Batch(pack_records([record], at, context.node, origin))
     await durable(Target(log, context.shards(log)).submit(batch))

@@ -20,12 +20,15 @@ from muniment.api import (
     completeness,
     docs,
     explain,
+    fleet,
     health,
     history,
+    mirrors,
     read,
     retention,
     schemas,
     search,
+    segments,
     stores,
     tail,
     tiles,
@@ -121,9 +124,12 @@ def _routes(context: Context, counts: Sequence[Count]) -> FastAPI:
         stores,
         access,
         health,
+        fleet,
         attachments,
         retention,
         worm,
+        segments,
+        mirrors,
     ):
         app.include_router(part.router)
     app.router.routes.extend(docs.ROUTES)

@@ -15,7 +15,11 @@ from muniment.api.meters import Meters
 from muniment.api.ports import Logs, Query, Shard
 from muniment.budget import Budget
 from muniment.clock import Clock, SystemClock
-from muniment.errors import UnknownLog, UnknownShard
+from muniment.errors import LogElsewhere, UnknownLog, UnknownShard
+from muniment.fleet.everywhere import kept_everywhere
+from muniment.fleet.members import Membership
+from muniment.fleet.mirror import Mirrors
+from muniment.fleet.own import Own
 from muniment.receive.lag_bound import LagBound
 from muniment.store.archive import Archive
 from muniment.store.attachments import Attachments
@@ -47,11 +51,13 @@ class Limits:
 class Context:
     """Everything a handler may use.
 
-    `starting` is true until search is there for the first time; `stopping` is set when the node
-    begins to stop. `completeness` has what follows each log, where that is not switched off;
+    `starting` is true until search is there for the first time; `draining` once the node is told
+    to stop, `stopping` is set when it does; `takes` says whether it is there to take entries. `completeness` has what follows each log, where that is not switched off;
     `worm` what checks each store, by its name. `archive` carries to the stores, `wal`
     has the claims of replicated shards by log and name.
-    `attachment_places` counts attachments under way.
+    `own` tells of this node, `membership` of the others.
+    `attachment_places` counts attachments under way. `edges` are the names of client certificates
+    whose callers may say for whom they speak, `writers` of those that may write without a token.
     """
 
     node: str
@@ -63,6 +69,8 @@ class Context:
     clock: Clock = field(default_factory=SystemClock)
     tokens_required: bool = False
     starting: bool = False
+    draining: bool = False
+    takes: bool = True
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     meters: Meters = field(default_factory=Meters)
     completeness: dict[str, Completeness] = field(default_factory=dict)
@@ -72,6 +80,11 @@ class Context:
     worm: dict[str, WormWatch] = field(default_factory=dict)
     archive: Archive | None = None
     wal: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
+    edges: frozenset[str] = frozenset()
+    writers: frozenset[str] = frozenset()
+    own: Own | None = None
+    membership: Membership | None = None
+    mirrors: Mirrors | None = None
     budget: Budget = field(init=False)
     lag_bound: LagBound = field(init=False)
     workers: Executor = field(init=False)
@@ -83,15 +96,24 @@ class Context:
 
     @property
     def ready(self) -> bool:
-        """Whether the node is neither starting nor stopping."""
-        return not self.starting and not self.stopping.is_set()
+        """Whether the node is neither starting, draining nor stopping."""
+        return not (self.starting or self.draining or self.stopping.is_set())
 
     def shards(self, log: str) -> dict[str, Shard]:
-        """Returns the shards of a log by name. Raises UnknownLog."""
+        """Returns the shards of a log by name. Raises UnknownLog, LogElsewhere."""
         try:
             return dict(self.logs[log])
         except KeyError:
+            self._look_elsewhere(log)
             raise UnknownLog(f"there is no log {log[:80]!r} here") from None
+
+    def _look_elsewhere(self, log: str) -> None:
+        members = self.membership.members() if self.membership is not None else ()
+        kept = kept_everywhere(members).get(log)
+        if kept is not None:
+            stays = f" in {kept.residency}" if kept.residency else ""
+            asked = " or ".join(kept.places[:3]) or "its nodes, of which none answers"
+            raise LogElsewhere(f"the log {log} is kept{stays}: ask {asked}")
 
     def shard(self, log: str, name: str) -> Shard:
         """Returns one shard. Raises UnknownLog or UnknownShard."""

@@ -31,7 +31,8 @@ class Door:
 
     `log` is where deliveries go that name none and whose sender is bound to none, `inner` the
     source of the lines inside; `native` says that the whole API is behind this door, `guard` who
-    gets through, `connections` how many at a time (0: as the node's limits say).
+    gets through, `connections` how many at a time (0: as the node's limits say). `writers` names
+    the client certificates that give the right to write; None: all that TLS verified.
     """
 
     guard: Guard
@@ -40,6 +41,7 @@ class Door:
     inner: str = ""
     native: bool = True
     connections: int = 0
+    writers: frozenset[str] | None = None
 
     def head(self, context: Context, path: str, scope: Scope) -> Head | None:
         """Returns the head of a request that writes; None where it is another's.
@@ -74,4 +76,5 @@ def split_log(path: str) -> tuple[str, str]:
 
 def every_door(context: Context) -> Door:
     """Returns the door of the main listener: all there is, into the first log."""
-    return Door(context.guard, DIALECTS, next(iter(context.logs), ""))
+    log = next(iter(context.logs), "")
+    return Door(context.guard, DIALECTS, log, writers=context.writers)

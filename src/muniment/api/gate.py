@@ -94,5 +94,8 @@ def call_of(scope: Scope) -> Call:
     client = scope.get("client")
     if client and not is_local(client[0]):  # a balancer's PROXY header says so, on loopback
         forwarded = True
-    certificate: str = scope.get("state", {}).get("certificate", "")
+    state = scope.get("state", {})
+    if state.get("forwarded"):
+        forwarded = True
+    certificate: str = state.get("certificate", "")
     return Call(scope["method"], forwarded=forwarded, certificate=certificate, **found)

@@ -45,23 +45,31 @@ async def readyz(request: Request) -> Response:
     found = {"ready": True, "shards": shards, "search": await _search(context)}
     if context.archive is not None:
         found["stores"] = _stores(context.archive)
-    refusing = [
-        log
-        for log, of_log in context.logs.items()
-        if not any(shard.writable and shard.health.ok for shard in of_log.values())
-    ]
-    if context.stopping.is_set():
-        return _not_ready(Unavailable("this node is stopping", retry_after=5), found)
-    if context.starting:
-        return _not_ready(Unavailable("this node is starting", retry_after=1), found)
-    if refusing:
-        reasons = "; ".join(s["reason"] for s in shards if not s["ok"])
-        detail = f"{', '.join(refusing)}: {reasons}"
-        return _not_ready(StorageFailing(detail, retry_after=2), found)
+    if context.tokens.trouble:
+        found["tokens"] = {"ok": False, "reason": context.tokens.trouble}
+    reason = why_not_ready(context)
+    if reason is not None:
+        return _not_ready(reason, found)
     return Response(orjson.dumps(found), media_type="application/json", headers=_FRESH)
 
 
 _FRESH = {"cache-control": "no-store"}
+
+
+def why_not_ready(context: Context) -> TryLater | None:
+    """Returns why nothing should be sent here at the moment; None where it should."""
+    if context.stopping.is_set() or context.draining:
+        return Unavailable("this node is stopping", retry_after=5)
+    if context.starting:
+        return Unavailable("this node is starting", retry_after=1)
+    if not context.takes:
+        return None
+    reasons = []
+    for log, of_log in context.logs.items():
+        if not any(shard.writable and shard.health.ok for shard in of_log.values()):
+            why = "; ".join(s.health.reason for s in of_log.values() if not s.health.ok)
+            reasons.append(f"{log}: {why}")
+    return StorageFailing("; ".join(reasons), retry_after=2) if reasons else None
 
 
 def _not_ready(error: TryLater, found: dict[str, Any]) -> Response:

@@ -38,6 +38,7 @@ class Meters:
     slow_connections: int = 0
     connections: int = 0
     tails: int = 0
+    waiting: int = 0
     entries: int = 0
     replayed: int = 0
     protocols: dict[str, ProtocolMeters] = field(default_factory=dict)

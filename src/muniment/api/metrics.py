@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from muniment import kernel
-from muniment.api import store_metrics, wal_metrics
+from muniment.api import mirror_metrics, store_metrics, wal_metrics
 from muniment.api.context import Context
 from muniment.receive.port import Count
 from muniment.store.retention.follow import Retention
@@ -32,9 +32,11 @@ class NodeCollector(Collector):
         yield from self._http()
         yield from self._protocols()
         yield from self._receivers()
+        yield from self._index()
         yield from self._worm()
         yield from store_metrics.families(self._context.archive)
         yield from wal_metrics.families(self._context.wal)
+        yield from mirror_metrics.families(self._context.mirrors)
         yield _kernel()
         yield from _process()
 
@@ -77,6 +79,9 @@ class NodeCollector(Collector):
         yield _gauge("muniment_http_connections", "Open connections.", meters.connections)
         yield _gauge("muniment_http_body_bytes", "Memory held by bodies.", context.budget.held)
         yield _gauge("muniment_http_tails", "Live tails.", meters.tails)
+        yield _gauge("muniment_tokens", "Tokens that are known.", len(context.tokens))
+        fresh = not context.tokens.trouble
+        yield _gauge("muniment_tokens_fresh", "1 while they are those of the file.", fresh)
         for name, text, value in (
             ("refused_connections", "Connections over the bound.", meters.refused_connections),
             ("slow_connections", "Connections closed for slowness.", meters.slow_connections),
@@ -105,6 +110,19 @@ class NodeCollector(Collector):
                 ok.add_metric([name], float(watch.ok))
                 checked.add_metric([name], watch.checked)
         yield from (ok, checked)
+
+    def _index(self) -> Iterator[Metric]:
+        duplicates = CounterMetricFamily(
+            "muniment_index_duplicates", "Entries left out as copies.", labels=["log"]
+        )
+        conflicts = CounterMetricFamily(
+            "muniment_index_conflicts", "Batches whose id came with other entries.", labels=["log"]
+        )
+        for log in self._context.logs:
+            copies, others = self._context.query.duplicates(log)
+            duplicates.add_metric([log], copies)
+            conflicts.add_metric([log], others)
+        yield from (duplicates, conflicts)
 
     def _receivers(self) -> Iterator[Metric]:
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}

@@ -18,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from muniment.api.context import Context
 from muniment.api.doors import Door
+from muniment.api.framing import check_framing
+from muniment.api.identity import Identity
 from muniment.api.job import Answer, Head, problem_answer
 from muniment.api.problems import HeadTooLarge, TooSlow
 from muniment.api.repeated_head import RepeatedHead
@@ -25,7 +27,6 @@ from muniment.api.write_cycle import WriteCycle
 from muniment.errors import InputError, MunimentError, Overloaded
 from muniment.receive.accept import Client
 from muniment.receive.mailbox import Mailbox
-from muniment.receive.tls import certificate_name
 
 MAX_HEAD_BYTES = 64 << 10
 MAX_SILENT_BYTES = 64 << 10
@@ -76,14 +77,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
         self._repeated: RepeatedHead | None = None
         self.proxied: Client | None = None
-        self._certificate = ""
+        self._identity = Identity()
+        self._complaint: MunimentError | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is under way."""
+        return self.cycle is None or bool(self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, or refuses it when there are too many."""
         super().connection_made(transport)
         self.client = self.proxied or self.client
-        name = certificate_name(transport.get_extra_info("ssl_object"))
-        self._certificate = f"cert:{name}" if name else ""
+        found = transport.get_extra_info("ssl_object")
+        self._identity = Identity.of(found, self.context, self.door)
         self.meters.connections += 1
         if len(self.connections) > (self.door.connections or self.limits.connections):
             self.meters.refused_connections += 1
@@ -115,14 +122,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        if self._certificate:
-            self.scope["state"]["certificate"] = self._certificate
         self._enter(Phase.HEAD)
         if len(self.pipeline) > MAX_PIPELINE:
             raise ValueError("too many requests in the pipeline")
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header; trailers behind a body are dropped (RFC 9110, 6.5.1)."""
+        if self._phase is Phase.HEAD:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The head is whole; the body begins."""
+        try:
+            check_framing(self.parser.get_http_version(), self.headers)
+            self._identity.tell(self.scope, self.headers)
+        except InputError as error:
+            self._complaint = error
+            raise  # what follows is not parsed any more
         self._enter(Phase.BODY)
         head = self._write_head()
         if head is None:
@@ -214,9 +230,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deaf_since = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP."""
+        """Answers what is not HTTP, or not such as is taken."""
         if not self._refused:
-            self._refuse(InputError(msg))
+            self._refuse(self._complaint or InputError(msg))
 
     def _should_upgrade(self) -> bool:
         """No other protocol is spoken here; asking for one is not worth a line in the log."""

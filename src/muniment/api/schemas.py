@@ -139,6 +139,7 @@ class Ready(BaseModel):
     shards: list[dict[str, Any]]
     search: dict[str, Any]
     stores: list[dict[str, Any]] = []
+    tokens: dict[str, Any] = {}
 
 
 class Healthy(BaseModel):
@@ -151,7 +152,7 @@ _MEANING = {
     400: "malformed; `line` names the place where one is known",
     404: "there is no such log, shard or entry",
     408: "the body did not arrive in time",
-    409: "the Idempotency-Key was used for other entries",
+    409: "the Idempotency-Key was used for other entries, or the tokens are made elsewhere",
     411: "neither Content-Length nor chunks",
     413: "a body, a line or an entry over its bound",
     415: "a content type or coding that is not taken",

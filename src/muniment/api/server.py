@@ -20,6 +20,7 @@ from muniment.settings import Network
 
 SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 10
+CLOSE_SECONDS = 0.5
 
 
 class HttpServer(uvicorn.Server):
@@ -74,8 +75,18 @@ class HttpServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stops accepting, waits for answers that are under way, closes what is left."""
-        await super().shutdown(sockets)
+        """Stops accepting, waits for answers that are under way, closes what is left.
+
+        A peer with an idle connection in a pool need not notice that TLS was closed: it is not
+        waited for.
+        """
+        ending = asyncio.create_task(super().shutdown(sockets))
+        while not ending.done():
+            await asyncio.wait({ending}, timeout=CLOSE_SECONDS)
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedProtocol) and connection.idle:
+                    connection.transport.abort()
+        await ending
         if self._sweeper is not None:
             self._sweeper.cancel()
 

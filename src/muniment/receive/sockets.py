@@ -60,8 +60,14 @@ def bound_address(found: socket.socket) -> Address:
 
 
 def peer_text(peer: tuple[str, int] | None) -> str:
-    """Returns `ip:port` of a peer, with brackets around IPv6; empty where it is not known."""
-    return str(Address(peer[0], peer[1])) if peer else ""
+    """Returns `ip:port` of a peer, with brackets around IPv6; empty where it is not known.
+
+    Without `:port` where that is 0: who speaks for a client may know its address only.
+    """
+    if not peer:
+        return ""
+    text = str(Address(peer[0], peer[1]))
+    return text if peer[1] else text.removesuffix(":0")
 
 
 def is_local(host: str) -> bool:

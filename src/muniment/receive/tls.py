@@ -14,31 +14,40 @@ _logger = logging.getLogger(__name__)
 
 
 class ServerContext(ssl.SSLContext):
-    """A server's context that takes a renewed certificate without a restart.
+    """A server's context that takes renewed files without a restart.
 
-    Each handshake looks whether the files have changed; files that do not go together (yet)
-    change nothing. The certificate authorities of clients are read once.
+    Each handshake looks whether certificate, key or the authorities of clients have changed, and
+    is then led by a new context made of all three, which knows no session of the one before.
+    Files that do not go together (yet) change nothing.
     """
 
-    _certificate: Path
-    _key: Path
+    _files: tuple[Path, Path, Path | None]
+    _protocols: tuple[str, ...]
     _loaded: object = None
+    _current: ssl.SSLContext
 
     def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
         """Begins a handshake."""
         self._renew()
-        return super().wrap_bio(*arguments, **named)
+        return self._current.wrap_bio(*arguments, **named)
 
-    def load(self, certificate: Path, key: Path) -> None:
+    def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        """The same on a socket."""
+        self._renew()
+        return self._current.wrap_socket(*arguments, **named)
+
+    def load(
+        self, certificate: Path, key: Path, client_ca: Path | None, protocols: tuple[str, ...]
+    ) -> None:
         """Loads the files. Raises SettingsError."""
-        self._certificate, self._key = certificate, key
+        self._files, self._protocols = (certificate, key, client_ca), protocols
         state = self._state()
-        _load(self, certificate, key)
+        self._current = _context(certificate, key, client_ca, protocols)
         self._loaded = state
 
     def _state(self) -> object:
         try:
-            found = [path.stat() for path in (self._certificate, self._key)]
+            found = [path.stat() for path in self._files if path is not None]
         except OSError:
             return None
         return [(one.st_mtime_ns, one.st_size, one.st_ino) for one in found]
@@ -49,13 +58,11 @@ class ServerContext(ssl.SSLContext):
             return
         self._loaded = state
         try:
-            # First elsewhere: a certificate without its key would leave this context useless.
-            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._certificate, self._key)
-            _load(self, self._certificate, self._key)
+            self._current = _context(*self._files, self._protocols)
         except SettingsError as error:
             _logger.warning("the old certificate stays: %s", error.detail)
         else:
-            _logger.info("%s was renewed", self._certificate)
+            _logger.info("%s was renewed", self._files[0])
 
 
 def tls_context(
@@ -70,6 +77,14 @@ def tls_context(
     `protocols` are offered by ALPN; none for protocols that have no name there.
     """
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load(certificate, key, client_ca, protocols)
+    return context
+
+
+def _context(
+    certificate: Path, key: Path, client_ca: Path | None, protocols: tuple[str, ...]
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     # A sender that writes and never reads would have tickets unread when it closes: the kernel
@@ -77,7 +92,7 @@ def tls_context(
     context.num_tickets = 0
     if protocols:
         context.set_alpn_protocols(list(protocols))
-    context.load(certificate, key)
+    _load(context, certificate, key)
     if client_ca is not None:
         _require_client(context, client_ca)
     return context
@@ -128,3 +143,16 @@ def certificate_name(found: ssl.SSLObject | None) -> str:
             if kind == wanted and value:
                 return "".join(c if " " <= c <= "~" else "?" for c in value[:MAX_NAME])
     return ""
+
+
+def certificate_names(found: ssl.SSLObject | None) -> frozenset[str]:
+    """Returns every name by which the peer's verified certificate can be meant.
+
+    The DNS names of subjectAltName and the subject's common names, as they stand there.
+    """
+    certificate: Any = found.getpeercert() if found is not None else None
+    if not certificate:
+        return frozenset()
+    pairs = list(certificate.get("subjectAltName", ()))
+    pairs += [pair for part in certificate.get("subject", ()) for pair in part]
+    return frozenset(value for kind, value in pairs if kind in ("DNS", "commonName") and value)

@@ -146,3 +146,46 @@ def test_addresses_are_read_and_written() -> None:
     for text in ("", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "host:1"):
         with pytest.raises(ValueError):
             Address.parse(text)
+
+
+TLS = {"tls_certificate": "a.crt", "tls_key": "a.key"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"edges": ["edge"]}, "set tls_client_ca"),
+        ({"writers": ["agent"]}, "set tls_client_ca"),
+        ({"tls_client_ca": "ca.pem"}, "needs tls_certificate"),
+        (
+            {**TLS, "tls_client_ca": "ca.pem", "edges": ["a", "b"], "writers": ["b"]},
+            "an edge has no right of its own",
+        ),
+        ({**TLS, "tls_client_ca": "ca.pem", "edges": ["a b"]}, "edges"),
+    ],
+)
+def test_certificates_that_cannot_mean_anything_are_refused(
+    given: dict[str, object], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        load(given, environment={})
+
+
+def test_with_client_certificates_loopback_is_no_right() -> None:
+    assert not load(TLS, environment={}).tokens_required
+    assert load({**TLS, "tls_client_ca": "ca.pem"}, environment={}).tokens_required
+
+
+def test_a_fleets_settings_as_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        *(("TLS_CERTIFICATE", "a.crt"), ("TLS_KEY", "a.key"), ("TLS_CLIENT_CA", "ca.pem")),
+        *(("EDGES", "edge-1, edge-2"), ("WRITERS", "agent"), ("TOKENS", "/run/tokens.json")),
+        ("PROBE_LISTEN", "0.0.0.0:8471"),
+    ):
+        monkeypatch.setenv(f"MUNIMENT_{name}", value)
+    settings = load()
+    assert settings.edges == ("edge-1", "edge-2") and settings.writers == ("agent",)
+    assert settings.tokens == Path("/run/tokens.json")
+    assert str(settings.probe_listen) == "0.0.0.0:8471"
+    monkeypatch.setenv("MUNIMENT_PROBE_LISTEN", "off")
+    assert load().probe_listen is None

@@ -133,3 +133,12 @@ def test_a_file_that_others_can_read_is_found(tokens: Tokens, path: Path) -> Non
 
 def test_a_missing_file_is_found(path: Path) -> None:
     assert check_tokens(path) is not None
+
+
+def test_a_file_without_tokens_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    Tokens.open(path).ensure_file()
+    assert check_tokens(path) is None and len(Tokens.open(path)) == 0
+    Tokens.open(path).create("lb", [Scope.WRITE])
+    Tokens.open(path).ensure_file()
+    assert len(Tokens.open(path)) == 1

@@ -68,6 +68,9 @@ class ScriptedQuery:
     def lag(self, log: str) -> int | None:
         return self.behind
 
+    def duplicates(self, log: str) -> tuple[int, int]:
+        return 7, 2
+
     async def status(self) -> dict[str, Any]:
         return self._answer("status", {"logs": {}, "resident_bytes": 1})
 
@@ -110,6 +113,8 @@ def make_context(
     limits: Limits | None = None,
     required: bool = False,
     query: ScriptedQuery | None = None,
+    edges: frozenset[str] = frozenset(),
+    writers: frozenset[str] = frozenset(),
 ) -> Context:
     """The context of a node with these shards, one a log."""
     tokens = Tokens.open(directory / "tokens.json")
@@ -123,6 +128,8 @@ def make_context(
         tokens,
         limits or Limits(),
         tokens_required=required,
+        edges=edges,
+        writers=writers,
     )
 
 

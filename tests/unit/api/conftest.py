@@ -40,7 +40,11 @@ def serve(tmp_path: Path, shard: FailingShard, query: ScriptedQuery) -> Iterator
     with ExitStack() as stack:
 
         def start(
-            required: bool = False, tls: ssl.SSLContext | None = None, **limits: float
+            required: bool = False,
+            tls: ssl.SSLContext | None = None,
+            edges: frozenset[str] = frozenset(),
+            writers: frozenset[str] = frozenset(),
+            **limits: float,
         ) -> Served:
             context = make_context(
                 tmp_path,
@@ -48,6 +52,8 @@ def serve(tmp_path: Path, shard: FailingShard, query: ScriptedQuery) -> Iterator
                 limits=Limits(**limits),  # type: ignore[arg-type]
                 required=required,
                 query=query,
+                edges=edges,
+                writers=writers,
             )
             listener = bind(Address("127.0.0.1", 0), socket.SOCK_STREAM)
             port = listener.getsockname()[1]

@@ -108,6 +108,8 @@ def test_the_metrics_are_what_happened(client: httpx.Client) -> None:
     assert found["muniment_http_entries_total",] == 3
     assert found["muniment_http_requests_total", "201", "POST"] == 2
     assert found["muniment_http_requests_total", "404", "POST"] == 1
+    assert found["muniment_index_duplicates_total", "default"] == 7
+    assert found["muniment_index_conflicts_total", "default"] == 2
     assert found["muniment_http_connections",] == 1
     assert found["muniment_http_body_bytes",] == 0
     assert found["process_resident_memory_bytes",] > 0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from api_parts import FailingShard, Serve
 
-from muniment.access import Scope
+from muniment.access import Scope, SharedTokens
+from muniment.access.token_file import changing
 from muniment.api import Context
+from muniment.api.access import record_change
 from muniment.errors import StorageFailing
 
 TOKENS = "/api/v1/tokens"
@@ -122,3 +126,57 @@ def test_nobody_else_may(
 def test_the_local_user_needs_the_token_of_an_administrator(serve: Serve) -> None:
     with httpx.Client(base_url=serve().url, trust_env=False) as client:
         assert client.get(TOKENS).status_code == 403
+
+
+def test_where_a_fleet_shares_a_file_changes_are_sent_there(
+    serve: Serve, shard: FailingShard, tmp_path: Path
+) -> None:
+    served, file = serve(required=True), tmp_path / "shared.json"
+    with changing(file) as tokens:
+        chief = tokens.create("chief", [Scope.ADMIN])
+        tokens.create("lb", [Scope.WRITE])
+    shared = SharedTokens.open(file)
+    served.context.tokens, served.context.guard._tokens = shared, shared
+    headers = {"authorization": f"Bearer {chief}"}
+    with httpx.Client(base_url=served.url, headers=headers, trust_env=False) as client:
+        listed = client.get(TOKENS).json()["tokens"]
+        assert [one["name"] for one in listed] == ["chief", "lb"]
+        for answer in (
+            client.post(TOKENS, json={"name": "x", "scopes": ["write"]}),
+            client.delete(f"{TOKENS}/{listed[1]['id']}"),
+        ):
+            assert answer.status_code == 409
+            assert answer.json()["type"] == "urn:muniment:problem:managed-elsewhere"
+            assert "muniment tokens --file" in answer.json()["advice"]
+        assert shard.size == 0  # what is not done is not recorded
+
+        assert "tokens" not in client.get("/readyz").json()
+        assert "muniment_tokens_fresh 1.0" in client.get("/metrics").text
+        file.unlink()
+        shared.look()
+        ready = client.get("/readyz")
+        assert ready.status_code == 200 and ready.json()["tokens"]["ok"] is False
+        assert "is not there" in ready.json()["tokens"]["reason"]
+        assert str(tmp_path) not in ready.text
+        assert "muniment_tokens_fresh 0.0" in client.get("/metrics").text
+        assert "muniment_tokens 2.0" in client.get("/metrics").text
+
+
+def test_what_a_new_token_file_meant_is_put_on_record(
+    serve: Serve, shard: FailingShard, tmp_path: Path
+) -> None:
+    context, file = serve(required=True).context, tmp_path / "shared.json"
+    with changing(file) as tokens:
+        tokens.create("lb", [Scope.WRITE])
+    shared = SharedTokens.open(file)
+    with changing(file) as tokens:
+        shown = tokens.create("other", [Scope.READ])
+    change = shared.look()
+    assert change is not None
+    asyncio.run(record_change(context, change))
+    (event,) = recorded(shard)
+    assert event["action"] == "token.file"
+    assert event["comment"] == f"new: other ({shown.split('_')[1]}); gone: none; changed: none"
+    context.takes = False
+    asyncio.run(record_change(context, change))
+    assert shard.size == 1

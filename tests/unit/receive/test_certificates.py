@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.authority import SERVER, Authority, Issued
 
 from muniment.errors import SettingsError
-from muniment.receive.tls import MAX_NAME, certificate_name, tls_context
+from muniment.receive.tls import MAX_NAME, certificate_name, certificate_names, tls_context
 
 
 @pytest.fixture
@@ -125,6 +125,44 @@ def test_a_renewed_certificate_is_used_from_the_next_handshake_on(authority: Aut
     assert after != before
     server.key.unlink()
     assert handshake(context, client)[1] == after
+
+
+def test_renewed_authorities_of_clients_count_from_the_next_handshake_on(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """A new one can be added, then the old one taken out, without a restart."""
+    server, new = authority.server(), Authority(tmp_path, "new")
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(authority.certificate.read_bytes())
+    context = tls_context(server.certificate, server.key, trusted)
+    old_client = client_context(authority, authority.issue("web-1"))
+    new_client = client_context(authority, new.issue("web-2"))
+    handshake(context, old_client)
+    with pytest.raises(ssl.SSLError):
+        handshake(context, new_client)
+
+    trusted.write_bytes(authority.certificate.read_bytes() + new.certificate.read_bytes())
+    handshake(context, old_client)
+    handshake(context, new_client)
+    trusted.write_bytes(new.certificate.read_bytes())
+    handshake(context, new_client)
+    with pytest.raises(ssl.SSLError):
+        handshake(context, old_client)
+
+    trusted.write_bytes(b"")  # half of a change
+    handshake(context, new_client)
+    with pytest.raises(ssl.SSLError):
+        handshake(context, old_client)
+
+
+def test_every_name_by_which_a_certificate_can_be_meant(authority: Authority) -> None:
+    server = authority.server()
+    context = tls_context(server.certificate, server.key, authority.certificate, ())
+    other = x509.UniformResourceIdentifier("spiffe://a/b")
+    names = [x509.DNSName("a.org"), x509.DNSName("b.org"), other]
+    far, _ = handshake(context, client_context(authority, authority.issue("web-1", names)))
+    assert certificate_names(far) == {"web-1", "a.org", "b.org"}
+    assert certificate_names(None) == frozenset()
 
 
 def test_errors_say_what_is_wrong(authority: Authority, tmp_path: Path) -> None:

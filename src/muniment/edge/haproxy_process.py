@@ -1,0 +1,136 @@
+"""A running HAProxy: a master that keeps the sockets, and workers that come and go with reloads.
+
+The master is told by signals (management guide, chapter 4): SIGUSR2 loads the files anew and hands
+the listening sockets to a new worker, while the old one ends what it has; SIGUSR1 ends all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from muniment.balancer.haproxy import Refused, StatsSocket, Unreachable, info
+from muniment.edge import haproxy
+from muniment.edge.balancer import EdgeFailing, end, spawn
+from muniment.edge.description import Description
+from muniment.edge.renderers import binary
+from muniment.errors import MunimentError
+
+READY_SECONDS = 15.0
+_POLL_SECONDS = 0.05
+_logger = logging.getLogger(__name__)
+
+
+class HAProxy:
+    """Balancer. `directory` is its own, and nobody else's to write to."""
+
+    name = "haproxy"
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._child: subprocess.Popen[bytes] | None = None
+        self._admin = StatsSocket(str(directory / "admin.sock"))
+        self._backends: tuple[tuple[str, str], ...] = ()
+
+    def render(self, description: Description) -> Mapping[str, str]:
+        """See Balancer. Whether a node drains is told over the admin socket instead."""
+        ready = [
+            node.model_copy(update={"state": "ready"}) if node.state == "draining" else node
+            for node in description.node
+        ]
+        description = description.with_nodes(ready)
+        self._backends = tuple(haproxy.write_servers(description))
+        return haproxy.render(description, str(self._directory))
+
+    def check(self, directory: Path) -> str | None:
+        """See Balancer."""
+        return haproxy.check(directory)
+
+    @property
+    def running(self) -> bool:
+        """See Balancer."""
+        return self._child is not None and self._child.poll() is None
+
+    def start(self) -> None:
+        """See Balancer. What an earlier supervisor left behind ends once this one listens."""
+        left = self._worker()
+        master = _parent(left) if left is not None else None
+        command = [binary("haproxy"), "-W", "-f", haproxy.CONFIG]
+        self._child = spawn(command, self._directory, signal.SIGUSR1)
+        try:
+            self._wait_loaded(than=left)
+        except EdgeFailing:
+            end(self._child, signal.SIGTERM, 5.0)
+            raise
+        if master is not None:
+            _logger.warning("an earlier haproxy (pid %d) is told to end", master)
+            with suppress(ProcessLookupError):
+                os.kill(master, signal.SIGUSR1)
+
+    def reload(self) -> None:
+        """See Balancer."""
+        assert self._child is not None
+        before = self._worker()
+        self._child.send_signal(signal.SIGUSR2)
+        self._wait_loaded(than=before)
+
+    def drain(self, nodes: Collection[str]) -> None:
+        """See Balancer."""
+        for backend, server in self._backends:
+            state = "drain" if server in nodes else "ready"
+            try:
+                said = self._admin.ask(f"set server {backend}/{server} state {state}")
+            except (Unreachable, Refused) as error:
+                raise EdgeFailing(f"haproxy takes no command: {error.detail}") from error
+            if said:
+                raise EdgeFailing(f"haproxy, set server {backend}/{server}: {said[:200]}")
+
+    def stop(self, seconds: float) -> None:
+        """See Balancer."""
+        if self._child is not None:
+            end(self._child, signal.SIGUSR1, seconds)
+
+    def _wait_loaded(self, than: int | None) -> None:
+        """Waits for a worker of the newest load, another one `than` the one before."""
+        assert self._child is not None
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if self._child.poll() is not None:
+                raise EdgeFailing(f"haproxy ended with status {self._child.returncode}")
+            worker = self._worker()
+            if worker is not None and worker != than and _parent(worker) == self._child.pid:
+                return
+            time.sleep(_POLL_SECONDS)
+        raise EdgeFailing(f"haproxy has not loaded its files after {READY_SECONDS:.0f} s")
+
+    def _worker(self) -> int | None:
+        """The process that answers on the admin socket: the worker of the newest load."""
+        try:
+            pid = info(self._admin.ask("show info")).get("Pid", "")
+        except MunimentError:
+            return None
+        return int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else None
+
+
+def _parent(pid: int) -> int | None:
+    """Returns the master of a worker; None where there is none any more (proc_pid_stat(5))."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    parent = int(fields[1])
+    return parent if parent > 1 and _is_haproxy(parent) else None
+
+
+def _is_haproxy(pid: int) -> bool:
+    """Whether a process is one: a worker without its master is the child of somebody else."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip().startswith("haproxy")
+    except OSError:
+        return False

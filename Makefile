@@ -12,12 +12,17 @@ CARGO  := $(shell found=$$(cargo --version 2>/dev/null | cut -d' ' -f2); \
 KERNEL := $(wildcard kernel/*.toml kernel/*.lock kernel/*.pyi kernel/src/*.rs)
 FUZZED := $(basename $(notdir $(wildcard kernel/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: run test lint audit bench fuzz components clean
+.PHONY: run demo test lint audit bench fuzz components clean
 
 run: $(VENV)/.run  ## start Muniment on the embedded default
 	@$(MAKE) --no-print-directory $(VENV)/.kernel || \
 	  echo "the native kernel was not built (see above): Muniment runs without it, more slowly"
 	$(BIN)/muniment serve
+
+demo: $(VENV)/.run  ## a whole fleet on this machine, behind HAProxy, with a load to look at
+	@$(MAKE) --no-print-directory $(VENV)/.kernel || true
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap : INT && \
+	  $(BIN)/muniment up --nodes 3 --demo --quiet --dir "$$folder/fleet"
 
 test: $(VENV)/.dev $(VENV)/.kernel components lint  ## install what the tests need and run all of them
 ifdef CARGO

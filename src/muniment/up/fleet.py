@@ -1,0 +1,302 @@
+"""A whole fleet on one machine, run by one process: start, scale, restart, stop.
+
+One change at a time. What is changed is told to a `Say`, sentence by sentence. The nodes drain by
+themselves when they are told to end; the edge learns from its description who is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from muniment.clock import Clock, SystemClock
+from muniment.errors import SettingsError, Unavailable
+from muniment.log.disk import Disk, PosixDisk
+from muniment.settings.fleet import Role
+from muniment.up import front
+from muniment.up.child import Child
+from muniment.up.node_settings import EDGE
+from muniment.up.nodes import Nodes, Sizes, sizes
+from muniment.up.output import Output, Show
+from muniment.up.places import Places
+from muniment.up.plan import MOST_NODES, EdgeKind, Plan, Planned
+from muniment.up.ports import FreePorts
+from muniment.up.prepare import prepare
+from muniment.up.status import ProcessStatus, status_of
+
+READY_SECONDS = 90.0
+STARTS = 4
+"""A process that dies so often before it was ready once will not get ready."""
+
+PAUSE = 0.1
+STOP_SECONDS = 90.0
+"""What draining, sealing and archiving may take together."""
+
+EDGE_STOP_SECONDS = 60.0
+"""More than the edge gives to what is under way, before it ends its balancer otherwise."""
+
+SEEN_SECONDS = 60.0
+
+Say = Callable[[str], None]
+
+
+class Fleet:
+    """The processes of a plan. `start` first, `stop` last; all for one event loop."""
+
+    def __init__(
+        self,
+        places: Places,
+        plan: Plan,
+        show: Show,
+        *,
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.places, self.plan = places, plan
+        self._show, self._disk, self._clock = show, disk or PosixDisk(), clock or SystemClock()
+        self._children: dict[str, Child] = {}
+        self._outputs: list[Output] = []
+        self._nodes: Nodes | None = None
+        self._changing, self._stopping = asyncio.Lock(), False
+
+    @property
+    def nodes(self) -> Nodes:
+        """Who asks the nodes."""
+        if self._nodes is None:
+            self._nodes = Nodes(self.places)
+        return self._nodes
+
+    def say(self, text: str) -> None:
+        """Shows what is to be said of the fleet."""
+        self._show("up", text)
+
+    async def start(self, say: Say) -> None:
+        """Starts everything, and waits until the edge answers for it.
+
+        Raises SettingsError where the balancer cannot run or listen, Unavailable where something
+        did not come up in time; `stop` is then still to be called.
+        """
+        async with self._changing:
+            front.check_installed(self.plan.edge)
+            front.check_ports(self.plan)
+            await self._start(self.plan.present(), say)
+            if self.plan.edge is not EdgeKind.NONE:
+                await self._start_edge(say)
+
+    async def scale(self, count: int, say: Say) -> None:
+        """Makes the number of ingest nodes `count`; those who go are drained, and lose nothing.
+
+        Raises SettingsError for a number that cannot be, Unavailable where a node did not come up,
+        or did not hand over all that it had.
+        """
+        if not 1 <= count <= MOST_NODES:
+            raise SettingsError(f"scale takes 1 to {MOST_NODES} nodes")
+        async with self._change():
+            ports = FreePorts(ports_of(self.plan))
+            before = {node.name for node in self.plan.present()}
+            plan = self.plan.sized(Role.INGEST, count, ports)
+            after = {node.name for node in plan.present()}
+            leaving = [node for node in self.plan.present() if node.name not in after]
+            if leaving:
+                await self._take_out(leaving, say)
+            self._keep(plan)
+            prepare(self.places, plan, disk=self._disk, clock=self._clock)
+            await self._start([n for n in plan.present() if n.name not in before], say)
+            self._describe()
+            say(f"there {'is 1 ingest node' if count == 1 else f'are {count} ingest nodes'}")
+
+    async def restart(self, say: Say) -> None:
+        """Restarts all nodes, one after the other; each is ready and seen before the next goes.
+
+        Raises Unavailable where one did not come back: the others are left as they are.
+        """
+        async with self._change():
+            for node in self.plan.present():
+                await self._children[node.name].stop(STOP_SECONDS)
+                await self._start([node], say)
+                await self._wait_seen(say)
+
+    async def kill(self, name: str, say: Say, *, disk: bool = False) -> None:
+        """kill -9 of a node, which stays down until `revive`; with `disk` its data is deleted.
+
+        Raises SettingsError for a node that is not there.
+        """
+        async with self._change():
+            child = self._child(name)
+            await child.kill(for_good=True)
+            await child.stop(0)
+            if disk:
+                await asyncio.to_thread(shutil.rmtree, self.places.data(name), True)
+            say(f"{name} was killed{' and its disk is gone' if disk else ''}")
+
+    async def revive(self, name: str, say: Say) -> None:
+        """Starts a node that was killed. Raises SettingsError, Unavailable."""
+        async with self._change():
+            self._child(name)
+            node = self.plan.node(name)
+            assert node is not None
+            await self._start([node], say)
+
+    async def stop(self, say: Say) -> bool:
+        """Ends everything: writes first, then the ingest nodes, the query nodes, the edge.
+
+        Says whether every process ended as it should.
+        """
+        self._stopping = True
+        if self._changing.locked():
+            say("waiting for the change under way; Ctrl-C again ends everything at once")
+        async with self._changing:
+            ingest, query = self.plan.present(Role.INGEST), self.plan.present(Role.QUERY)
+            if EDGE in self._children:
+                self._describe(leaving=[node.name for node in ingest])
+            well = await self._stop([n.name for n in ingest], STOP_SECONDS, say)
+            well &= await self._stop([n.name for n in query], STOP_SECONDS, say)
+            if EDGE in self._children:
+                well &= await self._stop([EDGE], EDGE_STOP_SECONDS, say)
+            self._close()
+            return well
+
+    async def abandon(self) -> None:
+        """Ends everything at once: what was acknowledged stays, nobody is waited for."""
+        await asyncio.gather(*(child.kill(for_good=True) for child in self._children.values()))
+
+    async def status(self) -> Sequence[ProcessStatus]:
+        """Returns what there is of each process: nodes in their order, then the edge."""
+        members = await asyncio.gather(*(self.nodes.member(n) for n in self.plan.present()))
+        found = [
+            status_of(self._children.get(node.name), node, member)
+            for node, member in zip(self.plan.present(), members, strict=True)
+        ]
+        if EDGE in self._children:
+            ready = await self.nodes.ready(self.plan.url)
+            found.append(status_of(self._children[EDGE], None, None, self.plan.url, ready))
+        return found
+
+    def _change(self) -> asyncio.Lock:
+        if self._changing.locked() or self._stopping:
+            raise Unavailable("another change of the fleet is under way", retry_after=5)
+        return self._changing
+
+    def _child(self, name: str) -> Child:
+        node = self.plan.node(name)
+        if node is None or name not in self._children:
+            names = ", ".join(one.name for one in self.plan.present())
+            raise SettingsError(f"there is no node {name}: there are {names}")
+        return self._children[name]
+
+    async def _start(self, nodes: Sequence[Planned], say: Say) -> None:
+        """Starts nodes and waits until each is ready."""
+        for node in nodes:
+            if node.name not in self._children:
+                self._children[node.name] = self._new_child(node.name, _serve(node, self.places))
+            await self._children[node.name].start()
+        waits = (self._wait_ready(node.name, node.url, say) for node in nodes)
+        for result in await asyncio.gather(*waits, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _wait_ready(self, name: str, url: str, say: Say) -> None:
+        """Raises Unavailable for a process that is not ready in time, or dies again and again."""
+        child, began = self._children[name], self._children[name].restarts
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                while child.restarts - began < STARTS:
+                    if await self.nodes.ready(url):
+                        say(f"{name} is ready at {url}")
+                        return
+                    await asyncio.sleep(PAUSE)
+        raise Unavailable(f"{name} does not get ready: see {self.places.log(name)}")
+
+    async def _start_edge(self, say: Say) -> None:
+        self._describe()
+        self._children[EDGE] = self._new_child(
+            EDGE,
+            front.command(self.plan, self.places),
+            last_signal=signal.SIGTERM,  # it has children of its own, and ends them
+            environment=front.environment(),
+        )
+        await self._children[EDGE].start()
+        await self._wait_ready(EDGE, self.plan.url, say)
+
+    def _new_child(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        last_signal: int = signal.SIGKILL,
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
+        output = Output(name, self.places.log(name), self._show)
+        self._outputs.append(output)
+        return Child(
+            name,
+            command,
+            output,
+            last_signal=last_signal,
+            environment=environment,
+            clock=self._clock,
+        )
+
+    async def _take_out(self, leaving: Sequence[Planned], say: Say) -> None:
+        """Ends nodes for good; all that they had must then stand at every query node."""
+        names = [node.name for node in leaving]
+        say(f"{', '.join(names)}: draining")
+        members = await asyncio.gather(*(self.nodes.member(node) for node in leaving))
+        had = sizes(members)
+        well = await self._stop(names, STOP_SECONDS, say)
+        self._keep(self.plan.without(names))
+        self._describe()
+        for name in names:
+            del self._children[name]
+        if not well or not await self._wait_seen(say, had):
+            raise Unavailable(
+                f"{', '.join(names)} did not hand over all: their data stays below "
+                f"{self.places.folder}, and scaling up brings them back"
+            )
+        say(f"{', '.join(names)}: gone; {sum(had.values()):,} entries are read from the store")
+
+    async def _stop(self, names: Sequence[str], seconds: float, say: Say) -> bool:
+        there = [self._children[name] for name in names if name in self._children]
+        results = await asyncio.gather(*(child.stop(seconds) for child in there))
+        for child, status in zip(there, results, strict=True):
+            say(f"{child.name} ended" + (f" with {status}" if status else ""))
+        return not any(results)
+
+    async def _wait_seen(self, say: Say, had: Sizes | None = None) -> bool:
+        """Waits until the query nodes have what is written now, or what was `had`."""
+        wanted = await self.nodes.written(self.plan) if had is None else had
+        query = [n for n in self.plan.present(Role.QUERY) if self._children[n.name].pid is not None]
+        waits = (self.nodes.wait_seen(node, wanted, SEEN_SECONDS) for node in query)
+        for node, seen in zip(query, results := await asyncio.gather(*waits), strict=True):
+            if not seen:
+                say(f"{node.name} has not caught up after {SEEN_SECONDS:.0f} s")
+        return all(results)
+
+    def _keep(self, plan: Plan) -> None:
+        self.plan = plan
+        plan.save(self.places.plan, self._disk)
+
+    def _describe(self, leaving: Sequence[str] = ()) -> None:
+        if self.plan.edge is not EdgeKind.NONE:
+            front.describe(self.plan, self.places, self._disk, leaving)
+
+    def _close(self) -> None:
+        if self._nodes is not None:
+            self._nodes.close()
+        for output in self._outputs:
+            output.close()
+
+
+def ports_of(plan: Plan) -> list[int]:
+    """Returns every port that a plan has given."""
+    of_nodes = [p for n in plan.nodes for p in (n.port, n.syslog, n.forward) if p is not None]
+    return [plan.port, plan.syslog, plan.forward, *of_nodes]
+
+
+def _serve(node: Planned, places: Places) -> list[str]:
+    serve = [sys.executable, "-m", "muniment", "serve"]
+    return [*serve, "--config", str(places.settings(node.name))]

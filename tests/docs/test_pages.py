@@ -34,6 +34,7 @@ PLACE = Block(
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     listen, syslog, edge, web = (f"127.0.0.1:{free_port()}" for _ in range(4))
+    fleet = str(free_port())
     replaced = {
         "127.0.0.1:8470": listen,
         "127.0.0.1:5514": syslog,
@@ -41,6 +42,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "127.0.0.1:8081": web,
         "http.server 8081": f"http.server {web.rpartition(':')[2]}",
         "/var/log/haproxy.log": "haproxy.log",
+        "127.0.0.1:8443": f"127.0.0.1:{fleet}",
+        "--port 8443": f"--port {fleet}",
     }
     variables = {
         "MUNIMENT_LISTEN": listen,

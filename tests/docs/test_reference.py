@@ -23,6 +23,7 @@ from pydantic import ByteSize, TypeAdapter
 
 from muniment.cli import main
 from muniment.cli.serve import serve
+from muniment.cli.tokens import tokens
 from muniment.errors import MunimentError, QueryError
 from muniment.event.decode import decode
 from muniment.event.schema import SCHEMA
@@ -33,6 +34,7 @@ from muniment.query.parser import parse
 from muniment.settings import (
     PREFIX,
     Durability,
+    FleetSettings,
     Listener,
     Protocol,
     Retention,
@@ -47,7 +49,10 @@ from tests.docs.transcript import Reader, free_port
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 SAMPLES = ROOT / "tests" / "data"
-WITH_ERRORS = ("muniment.errors", "muniment.api.problems", "muniment.api.app", "muniment.index")
+WITH_ERRORS = (
+    *("muniment.errors", "muniment.api.problems", "muniment.api.app", "muniment.index"),
+    "muniment.access",
+)
 """Modules whose errors a server can answer; those of the command line stay there."""
 
 EVERY_KIND = [
@@ -174,6 +179,13 @@ class TestSettings:
                 assert _value(there[key].annotation, quoted(default)[0]) == there[key].default
         assert sorted(names(self.text, "retention key")) == sorted(Retention.model_fields)
 
+    def test_every_key_of_a_fleet_is_documented_and_no_other(self) -> None:
+        there = FleetSettings.model_fields
+        told = {quoted(row[0])[0]: row for row in rows(self.text, "fleet key")}
+        assert sorted(names(self.text, "fleet key")) == sorted(there)
+        for key in ("heartbeat", "lost_after"):
+            assert quoted(told[key][1]) == [f"{there[key].default:g}"], key
+
     def test_the_example_can_be_used(self) -> None:
         example = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)[0]
         Settings(**tomllib.loads(example)).check_exposure()
@@ -222,6 +234,8 @@ def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield f"{prefix}{name}", command
             yield from _commands(command, f"{prefix}{name} ")
         elif command is not None:
             yield f"{prefix}{name}", command
@@ -247,6 +261,7 @@ class TestCommandLine:
     def test_it_names_no_option_that_there_is_not(self) -> None:
         known = {opt for command in COMMANDS.values() for p in command.params for opt in p.opts}
         known |= {opt for p in main.params for opt in p.opts} | {"--help"}
+        known |= {opt for p in tokens.params for opt in p.opts}
         assert set(re.findall(r"`(?:muniment [^`]*?)?(--[a-z-]+)", self.text)) <= known
 
     @pytest.mark.parametrize("name", COMMANDS)

@@ -23,11 +23,11 @@ from .fake_server import FakeServer
 
 MUNIMENT = [sys.executable, "-m", "muniment"]
 COMMANDS = [
-    *("serve", "send", "capture", "search", "sql", "tail"),
+    *("serve", "up", "send", "capture", "search", "sql", "tail"),
     *("objects", "history", "show", "diff", "blame", "explain"),
     *("trace", "parse", "completeness", "prove", "check", "verify"),
     *("restore", "attach", "attachment", "worm", "hold", "retention"),
-    *("takeover", "rollback", "index", "tokens", "doctor"),
+    *("mirror", "edge", "takeover", "promote", "rollback", "index", "tokens", "doctor"),
 ]
 
 

@@ -20,14 +20,18 @@ NODES = ("ingest1", "ingest2", "ingest3", "query1")
 TRIES = 30
 
 
-def main(directory: Path) -> None:
-    """Fills the directory that all share, then makes the buckets."""
+def main(directory: Path, authority_directory: Path) -> None:
+    """Fills the directory that all share, then makes the buckets.
+
+    The authority's key is nobody's but this program's: who has it can speak as the edge.
+    """
     disk, clock = PosixDisk(), SystemClock()
 
     def identity(name: str) -> Identity:
         return Identity(directory / f"{name}.crt", directory / f"{name}.key")
 
-    authority = Authority.open(identity("ca"), disk=disk, clock=clock)
+    place = Identity(directory / "ca.crt", authority_directory / "ca.key")
+    authority = Authority.open(place, disk=disk, clock=clock)
     authority.issue("node", identity("node"), NODES)
     authority.issue("edge", identity("edge"), ("localhost", "127.0.0.1"))
     both = identity("edge")
@@ -71,4 +75,4 @@ def buckets(endpoint: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

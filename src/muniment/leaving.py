@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from muniment.clock import Clock
 from muniment.log import Shard
@@ -12,6 +13,7 @@ from muniment.shards import AnyShard
 from muniment.storing import Stores
 
 HAND_OVER_SECONDS = 30.0
+LOOK_SECONDS = 1.0
 PAUSE = 0.05
 NAMED = 5
 _logger = logging.getLogger(__name__)
@@ -50,6 +52,12 @@ def _waiting(own: Sequence[Shard], stores: Stores) -> list[Shard]:
     return [one for one in own if one.raw.end.offset or not stores.has(one.log, one.name, one.size)]
 
 
-def fenced(shards: Shards) -> Shard | None:
-    """Returns a shard that another node has taken over, where there is one."""
-    return next((shard for shard in written(shards) if shard.fenced), None)
+async def until_fenced(shards: Shards, stopping: asyncio.Event) -> Shard | None:
+    """Returns a shard once another node has taken it over; None once `stopping` is set."""
+    while not stopping.is_set():
+        for shard in written(shards):
+            if shard.fenced:
+                return shard
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+    return None

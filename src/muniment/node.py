@@ -23,14 +23,14 @@ from muniment.data_directory import DataDirectory, Randomness
 from muniment.fleet.member import State
 from muniment.fleet.mirror import MirroredShard
 from muniment.joining import Fleet
-from muniment.leaving import fenced, hand_over
+from muniment.leaving import hand_over, until_fenced
 from muniment.listening import receivers
 from muniment.log.disk import Disk, PosixDisk
 from muniment.query import QueryProcess
 from muniment.query.elsewhere import Elsewhere
 from muniment.receive import Receiver
 from muniment.receive.sockets import bind, bound_address
-from muniment.serving import context_of, query_of, server_tls, watchers
+from muniment.serving import context_of, query_of, server_tls, tokens_of, watchers
 from muniment.settings import Settings
 from muniment.shards import AnyShard, Shards, close_shards, open_shards
 from muniment.storing import Stores
@@ -38,7 +38,6 @@ from muniment.storing import Stores
 FIRST_NAME = "admin"
 SEARCH_SECONDS = 20.0
 WATCH_SECONDS = 2.0
-LOOK_SECONDS = 1.0
 FENCED_EXIT = 75
 """EX_TEMPFAIL of sysexits.h: started again, this node goes on with new shards."""
 
@@ -96,7 +95,7 @@ class Node:
         opened: Shards = {}
         stores: Stores | None = None
         try:
-            tokens = _tokens(settings, directory, disk, clock, randomness)
+            tokens = tokens_of(settings, directory, disk, clock, randomness)
             stores = Stores(settings, directory, disk=disk, clock=clock, randomness=randomness)
             opened = open_shards(settings, directory, stores, clock)
             fleet = Fleet(settings, directory, stores, opened, disk=disk, clock=clock)
@@ -227,7 +226,7 @@ class Node:
             told = partial(record_change, context)
             following.append(self._tokens.follow(context.stopping, told))
         if self._fleet.takeovers is not None:
-            following.append(self._look_for_fences(context.stopping))
+            following.append(self._end_when_fenced(context.stopping))
         self._watching += [asyncio.create_task(one) for one in following]
         if started is not None:
             started(self)
@@ -268,17 +267,12 @@ class Node:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), self.settings.drain)
 
-    async def _look_for_fences(self, stopping: asyncio.Event) -> None:
-        """Ends the node where another one has taken a shard over: a new start gives a new shard."""
-        while not stopping.is_set():
-            shard = fenced(self._shards)
-            if shard is not None:
-                _logger.error("%s/%s was taken over: this node ends", shard.log, shard.name)
-                self.exit_code = FENCED_EXIT
-                self.stop()
-                return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+    async def _end_when_fenced(self, stopping: asyncio.Event) -> None:
+        shard = await until_fenced(self._shards, stopping)
+        if shard is not None:
+            _logger.error("%s/%s was taken over: this node ends", shard.log, shard.name)
+            self.exit_code = FENCED_EXIT
+            self.stop()
 
     async def _close(self, query: QueryProcess | Elsewhere, context: Context) -> None:
         await self._stop_receivers()
@@ -290,8 +284,8 @@ class Node:
         context.workers.shutdown(wait=False, cancel_futures=True)
         if context.attachments is not None:
             context.attachments.workers.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(close_shards, self._shards)
         await asyncio.to_thread(partial(self._fleet.stop, handed_over=handed_over))
+        await asyncio.to_thread(close_shards, self._shards)
         await asyncio.to_thread(self._stores.close)
         await query.close()
         self._directory.release()
@@ -336,17 +330,3 @@ class Node:
         """Takes in a shard that another node was found to serve; for the event loop."""
         self._shards[shard.log][shard.name] = shard
         self._follow_one(query, shard)
-
-
-def _tokens(
-    settings: Settings,
-    directory: DataDirectory,
-    disk: Disk,
-    clock: Clock,
-    randomness: Randomness,
-) -> Tokens | SharedTokens:
-    own = Tokens.open(directory.tokens, disk=disk, clock=clock, randomness=randomness)
-    if settings.tokens is None:
-        return own
-    own.ensure_file()
-    return SharedTokens.open(settings.tokens)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from muniment.clock import Clock
 from muniment.data_directory import Randomness
-from muniment.errors import NoSuchObject, NotFound
+from muniment.errors import NoSuchObject, NotFound, StoreFailing
 from muniment.log.disk import Disk
 from muniment.log.note import Signer, Verifier
 from muniment.log.shard import NAME as SHARD_NAME
@@ -170,6 +170,8 @@ class Replication:
             taken = closing(found, log, shard, signer.verifier)
             self.store.remove(f"{KEYS}{log}/{shard}")
             return taken
+        except NotFound as error:  # which would say that it is closed
+            raise StoreFailing(f"{log}/{shard}: {error.detail}", reason="busy") from error
         finally:
             found.close()
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from muniment.access import Guard, Tokens
+from muniment.access.shared import SharedTokens
 from muniment.api import Context, Limits
 from muniment.api.ports import Query
 from muniment.clock import Clock
-from muniment.data_directory import DataDirectory
+from muniment.data_directory import DataDirectory, Randomness
 from muniment.log.disk import Disk
 from muniment.query import QueryProcess
 from muniment.query.elsewhere import Elsewhere
@@ -22,6 +23,21 @@ from muniment.watch import Completeness
 from muniment.watch.commit import Committer
 
 Shards = Mapping[str, Mapping[str, AnyShard]]
+
+
+def tokens_of(
+    settings: Settings,
+    directory: DataDirectory,
+    disk: Disk,
+    clock: Clock,
+    randomness: Randomness,
+) -> Tokens | SharedTokens:
+    """Opens the tokens: the node's own, or those of its fleet. Raises SettingsError, Corrupt."""
+    own = Tokens.open(directory.tokens, disk=disk, clock=clock, randomness=randomness)
+    if settings.tokens is None:
+        return own
+    own.ensure_file()
+    return SharedTokens.open(settings.tokens)
 
 
 def query_of(settings: Settings, shards: Shards) -> QueryProcess | Elsewhere:

@@ -25,7 +25,7 @@ from muniment.log.note import Verifier
 from muniment.receive.target import Target
 from muniment.replication import NAME as WAL
 from muniment.replication import Replication
-from muniment.settings import Settings
+from muniment.settings import Role, Settings
 from muniment.store.archive import Archive, Cache, Destination, Rules
 from muniment.store.attachments import Attachments, Copies, Files
 from muniment.store.closing import close_out
@@ -171,7 +171,7 @@ class Stores:
         )
         if self._retention is not None:
             self._retention.resolve = resolver(context.query, self._retention.logs)
-        if settings.worm_check is not None:
+        if settings.worm_check is not None and Role.INGEST in settings.roles:
             self._check(context, committers[settings.logs[0]], settings.worm_check)
 
     def _committers(self, context: Context) -> dict[str, Committer]:

@@ -180,6 +180,8 @@ def test_certificates_are_for_the_names_that_nodes_are_called_by() -> None:
         ("query.replicas=none", "replicas"),
         ("podSecurityContext.runAsNonRoot=false", "runAsNonRoot"),
         ("ingest.nonsense=1", "nonsense"),
+        ("settings.receive[0].shared_key=geheim", "settings are a ConfigMap"),
+        ("ingest.settings.wal.secret_key=geheim", "settings are a ConfigMap"),
     ],
 )
 def test_values_that_do_not_agree_are_refused(given: str, told: str) -> None:

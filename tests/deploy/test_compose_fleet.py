@@ -55,15 +55,16 @@ def setup() -> Any:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that `setup` fills, without the buckets."""
-    directory = tmp_path_factory.mktemp("shared")
+    directory, own = tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("authority")
     module = setup()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("S3_ENDPOINT", "http://127.0.0.1:1")
         patch.setattr(module, "buckets", lambda endpoint: None)
-        module.main(directory)
+        module.main(directory, own)
         before = {path: path.read_bytes() for path in directory.iterdir()}
-        module.main(directory)  # a second start changes nothing
+        module.main(directory, own)  # a second start changes nothing
     assert before == {path: path.read_bytes() for path in directory.iterdir()}
+    assert [path.name for path in own.iterdir()] == ["ca.key"]
     return directory
 
 
@@ -113,6 +114,18 @@ def test_every_file_of_the_settings_is_made(
         assert (shared / path.relative_to(SHARED)).is_file()
     secrets = [shared / name for name in ("edge.pem", "takeover", "fleet-token", "node.key")]
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
+
+
+def test_nobody_but_setup_sees_the_key_of_the_authority(
+    shared: Path, project: dict[str, Any]
+) -> None:
+    assert not (shared / "ca.key").exists()
+    seen = {
+        name
+        for name, service in project["services"].items()
+        if any(one.get("source") == "authority" for one in service.get("volumes", ()))
+    }
+    assert seen == {"setup", "folders"}
 
 
 def test_haproxy_takes_the_configuration_of_the_edge(shared: Path, tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def answered(found: dict[str, Any], method: str, path: str) -> str:
 
 def test_cloudformation_takes_it(europe: Description, tmp_path: Path) -> None:
     plain = described(tmp_path, HEAD.format(place="") + node("a", "10.0.0.1:8470"))
-    for fleet in (europe, plain):
+    asked = described(
+        tmp_path, HEAD.format(place="") + 'client_ca = "ca.pem"\n' + node("a", "10.0.0.1:8470")
+    )
+    for fleet in (europe, plain, asked):
         (tmp_path / TEMPLATE).write_text(render(fleet)[TEMPLATE])
         try:
             assert check(tmp_path) is None
@@ -120,6 +123,14 @@ def test_what_is_of_one_node_is_answered_by_none(europe: Description) -> None:
     assert answered(found, "GET", "/metrics") == "404"
     assert answered(found, "POST", "/_bulk") == "IngestNodes"
     assert answered(found, "GET", "/") == "QueryNodes"
+
+
+def test_no_node_speaks_for_the_others(europe: Description, tmp_path: Path) -> None:
+    one = HEAD.format(place="") + node("a", "10.0.0.1:8470")
+    alone, several = resources(described(tmp_path, one)), resources(europe)
+    for path in ("/api/v1/logs/clicks/holds", "/api/v1/logs/clicks/retention", "/api/v1/stores"):
+        assert answered(alone, "GET", path) == "IngestNodes"
+        assert answered(several, "GET", path) == "403"
 
 
 def test_a_residency_has_a_name_that_only_its_regions_have(

@@ -31,7 +31,6 @@ NAMES = [
     ("GET", "/api/v1/logs/{}/shards/ab12/entries/7"),
     ("GET", "/tlog/{}/ab12/checkpoint"),
     ("GET", "/tlog/{}/ab12/tile/0/000"),
-    ("DELETE", "/api/v1/logs/{}/holds/one"),
 ]
 UNNAMED = [
     ("POST", "/_bulk"),
@@ -133,7 +132,16 @@ def test_without_a_residency_every_class_leads_to_its_role(tmp_path: Path) -> No
     assert matched(files, "GET", "/api/v1/logs/x/search") == {"edge-query"}
     assert not matched(files, "GET", "/metrics") and not entered(files, "/metrics")
     assert not matched(files, "DELETE", "/api/v1/logs/x/entries")
-    assert len(list(routes(fleet))) == len(CLASSES)
+    assert len(list(routes(fleet))) == len([one for one in CLASSES if not one.own])
+
+
+def test_no_node_speaks_for_the_others(tmp_path: Path) -> None:
+    one = HEAD.format(place="") + node("a", "10.0.0.1:8470")
+    alone = render(described(tmp_path, one))
+    several = render(described(tmp_path, one + node("b", "10.0.0.2:8470", "ingest")))
+    for path in ("/api/v1/logs/x/holds", "/api/v1/logs/x/retention", "/api/v1/stores"):
+        assert matched(alone, "GET", path) == entered(alone, path) == {"edge-ingest"}
+        assert not matched(several, "GET", path) and not entered(several, path)
 
 
 def test_draining_nodes_take_no_new_requests(europe: Description) -> None:

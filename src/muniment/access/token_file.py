@@ -33,10 +33,8 @@ def changing(path: Path, *, patience: float = PATIENCE) -> Iterator[Tokens]:
         try:
             yield tokens
         finally:
-            after = _owner(path)
-            if None not in (before, after) and before != after:
-                with suppress(PermissionError):
-                    os.chown(path, *before or ())
+            if before is not None:
+                _give_back(path, before)
 
 
 @contextmanager
@@ -65,6 +63,24 @@ def _lock(descriptor: int, folder: Path, until: float) -> None:
             time.sleep(_LOOK_SECONDS)
         else:
             return
+
+
+def _give_back(path: Path, owner: tuple[int, int]) -> None:
+    """Makes the new file the old owner's. That one may write to the folder, and this may be root:
+    what he has put there meanwhile, a link to another file, stays as it is.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        found = os.fstat(descriptor)
+        ours = found.st_uid == os.geteuid() and found.st_nlink == 1
+        if ours and (found.st_uid, found.st_gid) != owner:
+            with suppress(PermissionError):
+                os.fchown(descriptor, *owner)
+    finally:
+        os.close(descriptor)
 
 
 def _owner(path: Path) -> tuple[int, int] | None:

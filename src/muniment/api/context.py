@@ -52,10 +52,10 @@ class Context:
     """Everything a handler may use.
 
     `starting` is true until search is there for the first time; `draining` once the node is told
-    to stop, `stopping` is set when it does; `takes` says whether it is there to take entries. `completeness` has what follows each log, where that is not switched off;
-    `worm` what checks each store, by its name. `archive` carries to the stores, `wal`
-    has the claims of replicated shards by log and name.
-    `own` tells of this node, `membership` of the others.
+    to stop, `stopping` is set when it does; `takes` says whether it is there to take entries.
+    `completeness` has what follows each log, where that is not switched off; `worm` what checks
+    each store, by its name. `archive` carries to the stores, `wal` has the claims of replicated
+    shards by log and name. `own` tells of this node, `membership` of the others.
     `attachment_places` counts attachments under way. `edges` are the names of client certificates
     whose callers may say for whom they speak, `writers` of those that may write without a token.
     """

@@ -20,7 +20,9 @@ def families(mirrors: Mirrors | None) -> Iterator[Metric]:
     """Yields the families of this moment, without samples where the node mirrors nothing."""
     status: Sequence[MirrorStatus] = mirrors.status() if mirrors is not None else ()
     ok = GaugeMetricFamily(
-        "muniment_mirror_ok", "0 where a mirror is damaged, or could not be begun.", labels=_LABELS
+        "muniment_mirror_ok",
+        "0 where a mirror is damaged, could not be begun, or has no source that shows what holds.",
+        labels=_LABELS,
     )
     failures = CounterMetricFamily(
         "muniment_mirror_failures", "Failed tries by reason.", labels=[*_LABELS, "reason"]

@@ -22,8 +22,9 @@ class Mirror(BaseModel):
     log: str
     shard: str
     state: str = Field(
-        description="`following`; `waiting`: no source answers now; `refused`: it could not be "
-        "begun; `damaged`: stopped, for what was seen of it contradicts itself"
+        description="`following`; `waiting`: no source answers now; `untrusted`: all sources "
+        "showed what does not hold; `refused`: it could not be begun; `damaged`: stopped, for its "
+        "key has signed two histories, or the files here do not hold"
     )
     size: int = Field(description="entries that are durable here")
     root: str = Field(description="the root of the tree over them, in hex")
@@ -35,7 +36,8 @@ class Mirror(BaseModel):
     bytes: int = Field(description="bytes mirrored since the start")
     failures: dict[str, int] = Field(
         description="since the start by reason: `unreachable`, `damaged` (spoilt bytes), "
-        "`expired`, `disk`, `settings`, `contradiction`, `fault`"
+        "`refused-source` (whole, and not under the shard's key), `expired`, `disk`, `settings`, "
+        "`contradiction`, `fault`"
     )
     problem: str = Field(description="what is wrong, in words; empty where nothing is")
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from muniment.api import schemas
-from muniment.api.context import Context, context_of
+from muniment.api.context import context_of
 from muniment.api.ports import Shard
 from muniment.api.read import MAX_INDEX, lasting, may_read, only_known_parameters
 from muniment.errors import Overloaded
@@ -27,6 +27,9 @@ MAX_WAITING = 1_000
 """Answers that wait for more at the same time."""
 
 POLL_SECONDS = 0.02
+LOOK_SECONDS = 0.5
+"""Between looks whether who waits is still there."""
+
 _PIECE = 1 << 20
 
 router = APIRouter(
@@ -102,7 +105,7 @@ async def get_segment(
     """
     context = context_of(request)
     found = context.shard(log, shard)
-    segment = await _awaited(context, found, first, start, wait)
+    segment = await _awaited(request, found, first, start, wait)
     length = max(0, min(MAX_BYTES, segment.length - start))
     headers = {
         "muniment-segment-length": str(segment.length),
@@ -119,10 +122,13 @@ async def get_segment(
 
 
 async def _awaited(
-    context: Context, shard: Shard, first: int, start: int, wait: float
+    request: Request, shard: Shard, first: int, start: int, wait: float
 ) -> RawSegment:
-    """Returns the segment once it has a byte behind `start`, has ended, or the time is over."""
-    end = shard.raw.end
+    """Returns the segment once it has a byte behind `start`, has ended, or the time is over.
+
+    Who has gone waits no more: the places are for all.
+    """
+    context, end = context_of(request), shard.raw.end
     segment = await _segment(shard, first)
     if segment.length > start or segment.ended or not wait:
         return segment
@@ -131,7 +137,12 @@ async def _awaited(
     context.meters.waiting += 1
     try:
         deadline = context.clock.monotonic() + wait
-        while context.clock.monotonic() < deadline and not context.stopping.is_set():
+        look = context.clock.monotonic() + LOOK_SECONDS
+        while (now := context.clock.monotonic()) < deadline and not context.stopping.is_set():
+            if now >= look:
+                look = now + LOOK_SECONDS
+                if await request.is_disconnected():
+                    break
             await asyncio.sleep(POLL_SECONDS)
             if shard.raw.end == end:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ ANSWER_SECONDS = 120.0
 FILE_SECONDS = 600.0
 """A whole file is made durable, perhaps in a remote store, before it is answered."""
 
+CERTIFICATE, KEY = "MUNIMENT_CERT", "MUNIMENT_KEY"
+"""Variables that name PEM files; a certificate's file may hold the key as well."""
+
 MAX_ANSWER = 64 << 20
 """Bytes of an answer that is taken into memory."""
 
@@ -37,7 +41,8 @@ class Server:
     """One server; close it after use. Every method raises MunimentError.
 
     Proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`) are used, but never to reach a loopback
-    address.
+    address. `MUNIMENT_CERT` and `MUNIMENT_KEY` name what a node that asks for a client's
+    certificate is shown.
     """
 
     def __init__(
@@ -53,7 +58,7 @@ class Server:
         if token:
             headers["authorization"] = f"Bearer {token}"
         try:
-            verify = ssl.create_default_context(cafile=str(ca)) if ca else True
+            verify = _trust(ca)
             self._http = httpx.Client(
                 base_url=url,
                 headers=headers,
@@ -148,6 +153,19 @@ class Server:
             return response, body
 
 
+def _trust(ca: Path | None) -> ssl.SSLContext | bool:
+    """Whom to believe, and what to show of oneself. Raises SettingsError, or SSLError of `ca`."""
+    shown, key = os.environ.get(CERTIFICATE), os.environ.get(KEY)
+    if not shown:
+        return ssl.create_default_context(cafile=str(ca)) if ca else True
+    context = ssl.create_default_context(cafile=str(ca)) if ca else httpx.create_ssl_context()
+    try:
+        context.load_cert_chain(shown, key or None)
+    except OSError as error:
+        raise SettingsError(f"{CERTIFICATE}, {KEY}: {error.strerror or error}") from error
+    return context
+
+
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     try:
@@ -155,13 +173,19 @@ def _translated(url: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise Unreachable(f"{url} does not answer in time") from error
     except httpx.HTTPError as error:
-        raise Unreachable(f"{url} cannot be reached: {_reason(error)}") from error
+        raise Unreachable(f"{url} cannot be reached: {_reason(error, url)}") from error
     except httpx.InvalidURL as error:
         raise SettingsError(f"{url}: {error}") from error
 
 
-def _reason(error: httpx.HTTPError) -> str:
-    return str(error) or type(error).__name__
+def _reason(error: httpx.HTTPError, url: str) -> str:
+    reason = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return f"{reason}; --ca names the authority of its certificate"
+    ended = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+    if ended and url.startswith("https:") and not os.environ.get(CERTIFICATE):
+        return f"{reason}; if it asks for a client's certificate, name one in {CERTIFICATE}"
+    return reason
 
 
 def _bounded(response: httpx.Response) -> bytes:

@@ -46,7 +46,10 @@ def render(kind: str, fleet: Path, out: Path | None, no_check: bool) -> None:
     from muniment.edge.description import load
     from muniment.edge.renderers import renderer
 
-    files = renderer(kind)(load(fleet))
+    description = load(fleet)
+    for lack in description.lacking():
+        note(lack)
+    files = renderer(kind)(description)
     if not no_check:
         _check(kind, files)
     if out is None:
@@ -82,7 +85,10 @@ def _check(kind: str, files: Mapping[str, str]) -> None:
             note(f"not checked: {error.detail}")
             return
     if complaint is not None:
-        raise AnswerIsNo(f"{kind} refuses it: {printable(complaint)}")
+        raise AnswerIsNo(
+            f"{kind} refuses it: {printable(complaint)}\n"
+            "--no-check writes it all the same: where the certificates are on another machine"
+        )
 
 
 @edge.command()

@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from muniment.cli.client import Server, Unreachable
-from muniment.cli.failure import AnswerIsNo
+from muniment.cli.failure import AnswerIsNo, Failure
 from muniment.cli.options import json_option, server_options
 from muniment.cli.terminal import one_line, quantity
+from muniment.errors import NotFound
 
-DAMAGED = ("damaged", "refused")
+DAMAGED = ("damaged", "refused", "untrusted")
+ASK_THE_NODE = "an edge gives this question to no node: ask the node itself with --url"
 
 
 @click.group()
@@ -27,10 +29,14 @@ def mirror() -> None:
 def status(as_json: bool, url: str, token: str | None, ca: Path | None) -> None:
     """Print what is mirrored: size, root, newest signed checkpoint, source, how far behind.
 
-    Exit code 0: nothing is damaged. 1: a mirror is damaged, or could not be begun.
+    Exit code 0: nothing is damaged. 1: a mirror is damaged, could not be begun,
+    or no source shows what holds.
     """
-    with Server(url, token, ca) as server:
-        answer = server.get_json("/api/v1/mirrors")
+    try:
+        with Server(url, token, ca) as server:
+            answer = server.get_json("/api/v1/mirrors")
+    except NotFound as error:
+        raise Failure(f"{url} tells nothing of mirrors", advice=ASK_THE_NODE) from error
     mirrors = answer.get("mirrors") if isinstance(answer, dict) else None
     if not isinstance(mirrors, list) or not all(isinstance(one, dict) for one in mirrors):
         raise Unreachable(f"{url} says nothing of mirrors: is it a Muniment server?")

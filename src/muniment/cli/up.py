@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from muniment.up.control import Order
     from muniment.up.fleet import Fleet
     from muniment.up.places import Places
+    from muniment.up.plan import Wish
     from muniment.up.status import ProcessStatus
 
 FOLDER = Path("muniment-fleet")
@@ -63,18 +64,12 @@ def up(context: click.Context, /, folder: Path, demo: bool, quiet: bool, **wishe
         if any(value is not None for value in wished.values()):
             raise click.UsageError("the options of `up` are for starting it: leave them out")
         return
-    from muniment.settings.kinds import Address
     from muniment.up import run
     from muniment.up.fleet import Fleet
-    from muniment.up.plan import Wish
 
-    if wished["host"] is not None:
-        try:
-            Address(wished["host"], 1).is_loopback  # noqa: B018 (raises for what is no address)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--host") from None
+    wish = _wish(wished)
     with run.owning(folder):
-        places, plan, token = run.make(folder, Wish.model_validate(wished))
+        places, plan, token = run.make(folder, wish)
         fleet = Fleet(places, plan, _shower(quiet))
         if not asyncio.run(run.run(fleet, token, _announce, _demo if demo else None)):
             raise AnswerIsNo("not everything ended well", advice=f"see {places.folder}/*.log")
@@ -139,6 +134,26 @@ def start(node: str, folder: Path) -> None:
     from muniment.up.control import Order
 
     _ask(folder, Order("start", node=node))
+
+
+def _wish(wished: Mapping[str, Any]) -> Wish:
+    """Raises click.BadParameter, which names the option."""
+    from pydantic import ValidationError
+
+    from muniment.settings.kinds import Address
+    from muniment.up.plan import Wish
+
+    if wished["host"] is not None:
+        try:
+            Address(wished["host"], 1).is_loopback  # noqa: B018 (raises for what is no address)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--host") from None
+    try:
+        return Wish.model_validate(wished)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        message = found["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(message, param_hint=f"--{found['loc'][0]}") from None
 
 
 def _ask(

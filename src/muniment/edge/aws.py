@@ -15,6 +15,7 @@ from muniment.edge.description import Description
 from muniment.edge.jinja import filled
 from muniment.edge.kinds import Place
 from muniment.edge.parts import Node, Role
+from muniment.edge.paths import AT_EACH_NODE
 from muniment.edge.renderers import binary, complaint
 from muniment.errors import SettingsError
 
@@ -31,19 +32,23 @@ WRITES = (
     (("POST",), ("/api/v1/logs/{log}/entries",)),
     (("PUT",), ("/api/v1/logs/{log}/attachments",)),
     ((), ("/in/{log}/*",)),
-    (
-        (),
-        ("/api/v1/logs/{log}/holds", "/api/v1/logs/{log}/holds/*", "/api/v1/logs/{log}/retention"),
-    ),
 )
 """Methods and wildcard patterns of what ingest nodes answer, where a path names a log."""
 
 OPEN_WRITES = (
     ("/v1/logs", "/loki/*", "/api/prom/push", "/services/collector", "/services/collector/*"),
     ("/_*", "/*/_bulk", "/*/_doc", "/*/_create/*", "/cloudevents"),
-    ("/kubernetes/audit", "/capture", "/api/v1/tokens*", "/api/v1/stores*"),
+    ("/kubernetes/audit", "/capture", "/api/v1/tokens*"),
 )
 """Patterns of what ingest nodes answer without a log in the path."""
+
+OWN = (
+    "/api/v1/logs/*/holds",
+    "/api/v1/logs/*/holds/*",
+    "/api/v1/logs/*/retention",
+    "/api/v1/stores*",
+)
+"""Patterns of what a node that writes says or does of its own shards alone."""
 
 OF_A_LOG = ("/api/v1/logs/{log}/*", "/tlog/{log}/*", "/in/{log}/*")
 INNER = ("/metrics", "/healthz", "/readyz")
@@ -53,14 +58,16 @@ Rule = Mapping[str, Any]
 
 def render(description: Description) -> Mapping[str, str]:
     """Returns the template. Raises SettingsError where Amazon's balancers cannot do it."""
+    many_write = description.many_write
     description = _own(description)
     targets = {role: _targets(description.nodes(role), role) for role in ROLES}
     places = [place for found in targets.values() for place in found]
     values = {
         **{name: getattr(description, name) for name in type(description).model_fields},
+        "at_each_node": AT_EACH_NODE,
         "window": WINDOW_SECONDS,
         "groups": [{"title": role.title(), "nodes": found} for role, found in targets.items()],
-        "rules": list(_rules(description)),
+        "rules": list(_rules(description, many_write)),
         "streams": [_stream(description, one) for one in enumerate(description.stream)],
         "residencies": description.residencies,
         "own_residency": description.jurisdiction in description.residencies,
@@ -113,7 +120,7 @@ def _targets(nodes: tuple[Node, ...], role: str) -> list[Place]:
     return [node.address for node in nodes]
 
 
-def _rules(description: Description) -> Iterator[Rule]:
+def _rules(description: Description, many_write: bool) -> Iterator[Rule]:
     """The listener rules, by falling priority; what fits none is asked of the query nodes."""
     yield {"why": "Of one node", "patterns": INNER, "methods": (), "status": "404"}
     elsewhere = [
@@ -129,6 +136,8 @@ def _rules(description: Description) -> Iterator[Rule]:
             "methods": (),
             "status": "421",
         }
+    status = "403" if many_write else ""
+    yield {"why": "Of each node that writes", "patterns": OWN, "methods": (), "status": status}
     for methods, given in WRITES:
         patterns = tuple(one.format(log="*") for one in given)
         assert len(methods) + len(patterns) <= VALUES_OF_A_RULE

@@ -107,6 +107,7 @@ def common(description: Description) -> dict[str, Any]:
         "https_port": "" if port == 443 else f":{port}",
         "residencies": description.residencies,
         "divided": description.divided,
+        "refused": [one.name for one in paths.CLASSES if one.own and description.many_write],
         "scopes": scopes(description),
         **_classes(),
     }

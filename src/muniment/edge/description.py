@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ from muniment.errors import SettingsError
 
 MAX_FILE_BYTES = 1 << 20
 MAX_NODES = 1_000
+_WORDS = {"tuple_type": "write a list, with [ ] around it"}
 _FILES = ("certificate", "client_ca", "nodes_ca", "node_certificate")
 
 
@@ -117,6 +118,11 @@ class Description(Table):
         return bool(self.residencies) and len(places) > 1
 
     @property
+    def many_write(self) -> bool:
+        """Whether several nodes write shards: one of them cannot speak for the others."""
+        return len(self.nodes("ingest")) > 1
+
+    @property
     def residencies(self) -> tuple[str, ...]:
         """The jurisdictions that some log must not leave."""
         return tuple(sorted({log.residency for log in self.log if log.residency}))
@@ -133,6 +139,14 @@ class Description(Table):
             and node.state != "left"
             and (not residency or node.jurisdiction == residency)
         )
+
+    def lacking(self) -> Iterator[str]:
+        """Says what no node here can do, where nobody else is asked for nodes."""
+        roles = {role for node in self.node for role in node.roles}
+        if self.members is None and "ingest" not in roles:
+            yield "no node has the role ingest: nothing can be written through this edge"
+        if self.members is None and "query" not in roles:
+            yield "no node has the role query: nothing can be read through this edge"
 
     def is_near(self, node: Node) -> bool:
         """Whether a node is asked first: it is in the edge's own region, or the edge has none."""
@@ -185,7 +199,7 @@ def _complaints(error: ValidationError) -> list[str]:
         if detail["type"] == "extra_forbidden":
             found.append(f"{key}: there is no such key in a description")
         else:
-            text = detail["msg"].removeprefix("Value error, ")
+            text = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
             found.append(f"{key}: {text}" if key else text)
     return found
 

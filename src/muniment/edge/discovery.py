@@ -17,7 +17,7 @@ from muniment.errors import SettingsError
 from muniment.fleet.calls import Calls
 from muniment.fleet.member import Member
 from muniment.fleet.sources import addresses, ask
-from muniment.settings.fleet import DNS, STORE, FleetSettings
+from muniment.settings.fleet import DNS, FleetSettings
 
 MAX_NODES = 1_000
 PATIENCE = 2.0
@@ -68,6 +68,8 @@ class Discovery:
             self._known[url] = node_of(url, name, member)
         except ValidationError as error:
             _logger.warning("%s says what no node can be: %s", url, error.errors()[0]["msg"])
+        except ValueError as error:
+            _logger.warning("%s: %s", url, error)
 
     def _targets(self) -> Iterator[tuple[str, str]]:
         """Each url to ask, and the name that the certificate there is to have."""
@@ -128,8 +130,6 @@ def calls_of(tls: Tls, members: Members) -> Calls:
     """
     given = {"ca": tls.nodes_ca, "certificate": tls.node_certificate, "key": tls.node_certificate}
     given |= {"token": members.token}
-    if STORE in members.of:
-        raise SettingsError("members.of: an edge asks nodes, not their store: name urls or dns://")
     try:
         fleet = FleetSettings.model_validate(given | {"url": _NOBODY, "members": members.of})
     except ValidationError as error:

@@ -150,6 +150,10 @@ def _unanchored(pattern: str) -> str:
 def _routes(description: Description) -> Iterator[Route]:
     for one in paths.CLASSES:
         pattern = _unanchored(one.pattern)
+        if one.own and description.many_write:
+            methods = "|".join(one.methods)
+            yield Route(one.name, pattern, methods, status=403, detail=paths.AT_EACH_NODE)
+            continue
         for logs, residency in _divisions(description, one.open_log):
             for methods, keyed in _methods(one.methods, one.kind):
                 yield _routed(description, one, pattern, methods, keyed, logs, residency)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from muniment.edge.description import Description
+from muniment.errors import SettingsError
 
 Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+def check_own(directory: Path) -> None:
+    """Raises SettingsError where somebody else could put other files there, or commands.
+
+    What the system's own account made for this one may be open: it is a volume of a container.
+    """
+    found = directory.stat()
+    own = found.st_uid == os.geteuid()
+    if not own and found.st_uid != 0:
+        raise SettingsError(f"{directory} is somebody else's: a balancer needs one of its own")
+    if own and found.st_mode & 0o022:
+        raise SettingsError(f"{directory} can be written by others: its mode must be 0755 or less")
 
 
 def stage(directory: Path, files: Mapping[str, str]) -> Path:

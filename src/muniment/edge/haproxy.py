@@ -42,7 +42,11 @@ def render(description: Description, runtime: str = RUNTIME) -> Mapping[str, str
 
 def check(directory: Path) -> str | None:
     """Asks HAProxy whether it would take the files. Raises NoBinary where there is none."""
-    return complaint([binary("haproxy"), "-c", "-f", CONFIG], directory)
+    said = complaint([binary("haproxy"), "-c", "-f", CONFIG], directory)
+    if said is None:
+        return None
+    lines = [line for line in said.splitlines() if not line.startswith("[NOTICE]")]
+    return "\n".join(lines) or said
 
 
 def process(directory: Path) -> Balancer:

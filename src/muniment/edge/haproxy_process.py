@@ -6,9 +6,11 @@ the listening sockets to a new worker, while the old one ends what it has; SIGUS
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Collection, Mapping
@@ -21,8 +23,12 @@ from muniment.edge.balancer import EdgeFailing, end, spawn
 from muniment.edge.description import Description
 from muniment.edge.renderers import binary
 from muniment.errors import MunimentError
+from muniment.settings.kinds import Listen
 
 READY_SECONDS = 15.0
+FREE_SECONDS = 2.0
+"""How long somebody who is just ending may still listen on an address of this edge."""
+
 _POLL_SECONDS = 0.05
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +43,7 @@ class HAProxy:
         self._child: subprocess.Popen[bytes] | None = None
         self._admin = StatsSocket(str(directory / "admin.sock"))
         self._backends: tuple[tuple[str, str], ...] = ()
+        self._listening: tuple[Listen, ...] = ()
 
     def render(self, description: Description) -> Mapping[str, str]:
         """See Balancer. Whether a node drains is told over the admin socket instead."""
@@ -46,6 +53,7 @@ class HAProxy:
         ]
         description = description.with_nodes(ready)
         self._backends = tuple(haproxy.write_servers(description))
+        self._listening = _addresses(description)
         return haproxy.render(description, str(self._directory))
 
     def check(self, directory: Path) -> str | None:
@@ -60,6 +68,8 @@ class HAProxy:
     def start(self) -> None:
         """See Balancer. What an earlier supervisor left behind ends once this one listens."""
         left = self._worker()
+        if left is None and self._child is None:
+            _wait_free(self._listening)
         master = _parent(left) if left is not None else None
         command = [binary("haproxy"), "-W", "-f", haproxy.CONFIG]
         self._child = spawn(command, self._directory, signal.SIGUSR1)
@@ -68,7 +78,7 @@ class HAProxy:
         except EdgeFailing:
             end(self._child, signal.SIGTERM, 5.0)
             raise
-        if master is not None:
+        if master is not None and _is_haproxy(master):
             _logger.warning("an earlier haproxy (pid %d) is told to end", master)
             with suppress(ProcessLookupError):
                 os.kill(master, signal.SIGUSR1)
@@ -118,6 +128,46 @@ class HAProxy:
         return int(pid) if pid.isascii() and pid.isdigit() and len(pid) < 10 else None
 
 
+def _addresses(description: Description) -> tuple[Listen, ...]:
+    plain = (description.listen.http,) if description.listen.http is not None else ()
+    return (*description.listen.https, *plain, *(one.listen for one in description.stream))
+
+
+def _wait_free(addresses: Collection[Listen]) -> None:
+    """Raises EdgeFailing for an address that somebody listens on.
+
+    HAProxy itself binds with SO_REUSEPORT: another one of the same user would share connections.
+    """
+    deadline = time.monotonic() + FREE_SECONDS
+    while taken := [address for address in addresses if _is_taken(address)]:
+        if time.monotonic() >= deadline:
+            raise EdgeFailing(f"{taken[0]}: another process listens there already")
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_taken(address: Listen) -> bool:
+    """Whether somebody listens there; what else is wrong with an address HAProxy says itself."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE and _is_listened_on(address.port)
+    return False
+
+
+def _is_listened_on(port: int) -> bool:
+    """Whether it is a listener, and no connection that has the port by chance (proc_net(5))."""
+    rows: list[str] = []
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            rows += Path("/proc/net", table).read_text().splitlines()[1:]
+    ends = [row.split()[1:4] for row in rows]
+    listening, tail = "0A", f":{port:04X}"
+    return any(state == listening and local.endswith(tail) for local, _, state in ends)
+
+
 def _parent(pid: int) -> int | None:
     """Returns the master of a worker; None where there is none any more (proc_pid_stat(5))."""
     try:
@@ -125,7 +175,7 @@ def _parent(pid: int) -> int | None:
     except OSError:
         return None
     parent = int(fields[1])
-    return parent if parent > 1 and _is_haproxy(parent) else None
+    return parent if parent > 1 else None
 
 
 def _is_haproxy(pid: int) -> bool:

@@ -65,8 +65,13 @@ def backends(description: Description) -> tuple[Backend, ...]:
 
 
 def routes(description: Description) -> Iterator[Route]:
-    """Yields the routes; none leads into a jurisdiction that a log of its path may not be in."""
+    """Yields the routes; none leads into a jurisdiction that a log of its path may not be in.
+
+    What a node says of its own shards alone has no route where several nodes write.
+    """
     for one in CLASSES:
+        if one.own and description.many_write:
+            continue
         for scope in _scopes(description):
             for expression in _expressions(description, one, scope):
                 by_method = one.name in _WITHOUT_METHODS

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
 
 from muniment.edge.kinds import File, NameText, Place, PlaceText, ServerName, Tag, is_host
+from muniment.settings.fleet import DNS, is_node_url
 from muniment.settings.kinds import MIB, Listen, Networks
 
 Role = Literal["ingest", "query", "watch"]
@@ -162,6 +163,17 @@ class Members(Table):
     of: tuple[str, ...] = Field(min_length=1)
     token: File | None = None
     interval: float = Field(default=2.0, ge=0.2, le=600)
+
+    @field_validator("of")
+    @classmethod
+    def _can_be_asked(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for place in given:
+            https = place.replace(f"{DNS}://", "https://", 1)
+            if not https.startswith("https://") or not is_node_url(https):
+                raise ValueError(
+                    f"{place[:80]!r}: an edge asks nodes: write https://HOST:PORT or dns://NAME:PORT"
+                )
+        return given
 
 
 __all__ = [

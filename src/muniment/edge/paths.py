@@ -32,7 +32,8 @@ class PathClass:
 
     `role` says which nodes answer. A `lasting` answer never changes, and is what may be cached;
     a `static` one is the same for everybody. `open_log` says that the path need not name a log
-    whose entries are then written: the node, or the sender's token, decides.
+    whose entries are then written: the node, or the sender's token, decides. `own` is what a node
+    says or does of its own shards alone: where several nodes write it is refused (`AT_EACH_NODE`).
     """
 
     name: str
@@ -43,6 +44,7 @@ class PathClass:
     lasting: bool = False
     static: bool = False
     open_log: bool = False
+    own: bool = False
 
 
 CLASSES: tuple[PathClass, ...] = (
@@ -96,6 +98,7 @@ CLASSES: tuple[PathClass, ...] = (
         rf"^/api/v1/logs/{LOG}/holds(?:/[^/]+)?$",
         "ingest",
         "admin",
+        own=True,
     ),
     PathClass(
         "tokens",
@@ -104,12 +107,14 @@ CLASSES: tuple[PathClass, ...] = (
         "ingest",
         "admin",
     ),
+    PathClass("members", _READ, r"^/api/v1/members$", "ingest", "admin"),
     PathClass(
         "keeping",
         _READ,
-        rf"^/api/v1/(?:members|stores(?:/[^/]+/worm)?)$|^/api/v1/logs/{LOG}/retention$",
+        rf"^/api/v1/stores(?:/[^/]+/worm)?$|^/api/v1/logs/{LOG}/retention$",
         "ingest",
         "admin",
+        own=True,
     ),
     PathClass(
         "search",
@@ -150,6 +155,12 @@ CLASSES: tuple[PathClass, ...] = (
 
 OF_LOG = rf"^/(?:api/v1/logs|tlog|in)/({LOG})(?:/.*)?$"
 """Finds the log that a path names, as its first group."""
+
+AT_EACH_NODE = (
+    "a hold is placed at each node that writes a shard, and each has its own retention and stores: "
+    "ask the nodes themselves"
+)
+"""Why a request of an `own` class is refused with 403 where several nodes write."""
 
 INNER = r"^/(?:metrics|healthz|readyz)$"
 """Of one node or of the edge: `/healthz` and `/readyz` are answered here, the rest by none."""

@@ -17,7 +17,16 @@ from muniment.clock import Clock
 from muniment.edge.balancer import Balancer, EdgeFailing
 from muniment.edge.description import Description, load
 from muniment.edge.discovery import Discovery, calls_of
-from muniment.edge.files import Stamp, certificates, content, present, put_in_place, stage, stamp
+from muniment.edge.files import (
+    Stamp,
+    certificates,
+    check_own,
+    content,
+    present,
+    put_in_place,
+    stage,
+    stamp,
+)
 from muniment.edge.parts import Node
 from muniment.errors import MunimentError
 from muniment.fleet.calls import Calls
@@ -53,6 +62,7 @@ class Supervisor:
         Raises SettingsError, EdgeFailing or NoBinary where the first start does not work out.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_own(self._directory)
         self.prepare()
         self._balancer.start()
         _logger.info("%s runs in %s", self._balancer.name, self._directory)
@@ -88,6 +98,9 @@ class Supervisor:
             self._tell(error.detail)
         except OSError as error:
             self._tell(str(error))
+        except Exception as error:  # a fault here must not end the balancer, which serves on
+            if self._tell(f"a defect: {type(error).__name__}; the balancer goes on as it is"):
+                _logger.exception("the look failed")
 
     def look(self, *, force: bool = False) -> None:
         """Looks once at the description, the certificates, the members and the process."""
@@ -115,6 +128,8 @@ class Supervisor:
         found = load(self._fleet)
         if before is None or (found.members, found.tls) != (before.members, before.tls):
             self._follow(found)
+        for lack in found.lacking():
+            _logger.warning("%s", lack)
         self._description = found
         self._seen = stamp([self._fleet, *certificates(found)])
 
@@ -183,9 +198,11 @@ class Supervisor:
         self._drain(force=True)
         self._pause = FIRST_PAUSE
 
-    def _tell(self, trouble: str) -> None:
-        """Says what is wrong, at once and then once a minute."""
+    def _tell(self, trouble: str) -> bool:
+        """Says what is wrong, at once and then once a minute; returns whether it did now."""
         now = self._clock.monotonic()
-        if trouble != self._trouble or now - self._told >= REMIND_SECONDS:
+        due = trouble != self._trouble or now - self._told >= REMIND_SECONDS
+        if due:
             _logger.error("%s", trouble)
             self._trouble, self._told = trouble, now
+        return due

@@ -6,7 +6,7 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,6 +14,7 @@ import httpx
 
 from muniment import __version__
 from muniment.errors import MunimentError, NotFound, SettingsError
+from muniment.fleet.heads import Heads, HeadTransport
 from muniment.settings import FleetSettings
 
 CONNECT_SECONDS = 3.0
@@ -43,13 +44,13 @@ class Calls:
         self._token, self._ca = fleet.token, fleet.ca
         self._plain = urlsplit(fleet.url).scheme == "http"
         self._named = {_origin(one) for one in (fleet.url, *fleet.members)}
+        self._heads = Heads()
+        limits = httpx.Limits(max_connections=1_000, max_keepalive_connections=200)
         self._http = httpx.Client(
             headers={"user-agent": f"muniment/{__version__}", "accept-encoding": PLAIN},
-            verify=_tls(fleet),
             trust_env=False,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=1_000, max_keepalive_connections=200),
-            transport=transport,
+            transport=transport or HeadTransport(_tls(fleet), limits, self._heads),
         )
 
     def close(self) -> None:
@@ -82,20 +83,23 @@ class Calls:
     ) -> Iterator[httpx.Response]:
         """An answer whose body is read as it comes, silent for `seconds` at most.
 
-        Raises PeerFailing, NotFound.
+        Its head is there in `seconds` as well. Raises PeerFailing, NotFound.
         """
         extensions = {"sni_hostname": server_name} if server_name else {}
         headers = self._headers(url, server_name)
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         try:
-            with self._http.stream(
-                "GET",
-                url,
-                params=dict(params) if params else None,
-                headers=headers,
-                timeout=timeout,
-                extensions=extensions,
-            ) as response:
+            with ExitStack() as stack:
+                with self._heads.within(seconds):
+                    asked = self._http.stream(
+                        "GET",
+                        url,
+                        params=dict(params) if params else None,
+                        headers=headers,
+                        timeout=timeout,
+                        extensions=extensions,
+                    )
+                    response = stack.enter_context(asked)
                 if response.status_code == httpx.codes.NOT_FOUND:
                     raise NotFound(f"{url} has no such thing")
                 if not response.is_success:

@@ -61,6 +61,8 @@ class Membership:
         self._heartbeat, self._lost_after = heartbeat, lost_after
         self._own, self._beats = own, beats
         self._known: dict[str, _Known] = {}
+        self._twin: tuple[str, int] | None = None
+        self._told: tuple[str, ...] = ()
         self._lock = Lock()
         self._stopping, self._due = Event(), Event()
         self._threads = [
@@ -136,6 +138,7 @@ class Membership:
     def _take(self, member: Member, now: float) -> None:
         """Keeps a record that is new: another start of the node, or a later beat of the same."""
         if member.node == self._node:
+            self._namesake(member)
             return
         with self._lock:
             known = self._known.get(member.node)
@@ -153,6 +156,27 @@ class Membership:
             elif member.beat <= before.beat:
                 return
             self._known[member.node] = _Known(member, now, now, earlier)
+
+    def _namesake(self, member: Member) -> None:
+        """Says, once a start of it, that another node which is alive has this node's name.
+
+        A record of an earlier start of this node may still lie in a store: it grows no older.
+        """
+        if self._own is None or member.incarnation == self._own().incarnation:
+            return
+        with self._lock:
+            before, self._twin = self._twin, (member.incarnation, member.beat)
+            if before is None or before[0] != member.incarnation or member.beat <= before[1]:
+                return
+            if member.incarnation in self._told:
+                return
+            self._told = (*self._told, member.incarnation)[-MOST_STARTS:]
+        _logger.error(
+            "another node is called %s, too (%s): nothing of it is found here;"
+            " give each a name of its own (the setting `node`)",
+            self._node,
+            member.url,
+        )
 
     def _judged(self, known: _Known) -> Member:
         silent = self._clock.monotonic() - known.at > self._lost_after

@@ -55,9 +55,12 @@ class Growing(Replay):
     """Takes the bytes that follow at `place`. One thread's.
 
     Where `take` raises, what came in a piece of its own before is durable; pulling goes on at
-    `place`. A Damaged says that bytes were spoilt, any other Corrupt that they contradict what is
-    here.
+    `place`. A Damaged says that bytes were spoilt, any other Corrupt that they do not hold: either
+    may be the doing of whoever shows them. `stated` is then the signed note that stood in them,
+    as it came: if its signature holds, the shard's key has stated it.
     """
+
+    stated = ""
 
     def __init__(self, disk: Disk, directory: Path, verifier: Verifier, tail: Tail) -> None:
         super().__init__(disk, directory, verifier, tail)
@@ -115,6 +118,7 @@ class Growing(Replay):
 
         Raises Corrupt, StorageFailing; then all that is not in the files is forgotten.
         """
+        self.stated = ""
         try:
             self._cutter.add(data)
             while True:
@@ -126,7 +130,7 @@ class Growing(Replay):
                 if piece.kind is Kind.ENTRIES:
                     yield self._grow(piece)
                 elif piece.kind is Kind.CHECKPOINT:
-                    self.extend(self._append(Act.CHECKPOINT, piece))
+                    self._extend(Act.CHECKPOINT, piece, _note_in(piece))
                 else:
                     self._end_segment(piece)
         except BaseException:
@@ -160,15 +164,20 @@ class Growing(Replay):
         return True
 
     def _grow(self, piece: Piece) -> Grown:
-        self.extend(self._append(Act.GROUP, piece))
         text = str(Checkpoint(self._verifier.name, piece.last.size, piece.last.root))
         note = signed_note(self._verifier, text, piece.data[-SIGNATURE_BYTES:])
+        self._extend(Act.GROUP, piece, note)
         return Grown(piece.last.size, note, tuple(_batch_ids(piece.data)))
 
-    def _append(self, act: Act, piece: Piece) -> Append:
+    def _extend(self, act: Act, piece: Piece, note: str) -> None:
         assert self._tail.segment is not None
         first, last = self._tail.size, piece.last
-        return Append(act, self._tail.segment.first, first, last.size, last.root, piece.data)
+        segment = self._tail.segment.first
+        try:
+            self.extend(Append(act, segment, first, last.size, last.root, piece.data))
+        except Corrupt:
+            self.stated = note
+            raise
 
     def _end_segment(self, piece: Piece) -> None:
         """Seals the segment where what came is the seal that it must have."""
@@ -206,6 +215,12 @@ def _is_whole(piece: Piece) -> bool:
     """Whether the checksum of a seal holds."""
     body = piece.data[HEADER_BYTES : piece.last.length]
     return crc32c(body) == piece.last.body_crc
+
+
+def _note_in(piece: Piece) -> str:
+    """The note in the frame of a checkpoint, behind the frontier of its tree."""
+    frontier = 32 * piece.last.first.bit_count()
+    return piece.data[HEADER_BYTES + frontier : piece.last.length].decode(errors="replace")
 
 
 def _batch_ids(data: bytes) -> Iterator[BatchId]:

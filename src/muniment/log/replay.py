@@ -30,9 +30,13 @@ from muniment.log.tail import Tail
 class Damaged(Corrupt):
     """Bytes that are not what anybody wrote: a checksum is wrong, or they are no frames at all.
 
-    A Corrupt that is not of this kind is of bytes that are whole, and contradict the shard's key
-    or its history.
+    A Corrupt that is neither this nor a Contradiction is of bytes that are whole and do not hold:
+    whoever shows them may have made them.
     """
+
+
+class Contradiction(Corrupt):
+    """Two statements that both hold under the shard's key, and cannot both be true."""
 
 
 class Replay:

@@ -33,7 +33,10 @@ _MAX_INTEGER = 1 << 63
 
 
 class SandboxRequest(msgspec.Struct):
-    """What to run. `views` are files by view name; `memory` is in MiB, for DuckDB alone."""
+    """What to run. `views` are files by view name; `memory` is in MiB, for DuckDB alone.
+
+    `without` names optimizers of DuckDB that are not to be used.
+    """
 
     statement: str
     views: dict[str, list[str]]
@@ -41,6 +44,7 @@ class SandboxRequest(msgspec.Struct):
     memory: int
     address_space: int
     seconds: int
+    without: str = ""
 
 
 def main() -> None:
@@ -52,6 +56,8 @@ def main() -> None:
         answer = _run(request, connection)
     except duckdb.OutOfMemoryException:
         answer = {"error": "memory", "detail": "the statement needs more memory than it may have"}
+    except duckdb.InternalException as error:
+        answer = {"error": "internal", "detail": _message(error)}
     except (duckdb.Error, ValueError) as error:
         answer = {"error": "statement", "detail": _message(error)}
     except MemoryError:
@@ -108,6 +114,7 @@ def _connect(request: SandboxRequest) -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": False,
             "enable_external_file_cache": False,
             "late_materialization_max_rows": 0,
+            "disabled_optimizers": request.without,
         },
     )
     connection.execute("SET TimeZone = 'UTC'")

@@ -52,6 +52,12 @@ def check_fleet(settings: Settings) -> None:
     else:
         if STORE in fleet.members and fleet.store is None and settings.wal is None:
             raise ValueError("fleet.members: `store` needs a [fleet.store] or a [wal]")
+        archives = [store.place for store in settings.store]
+        if fleet.store is not None and fleet.store.place in archives:
+            raise ValueError(
+                "fleet.store is a [[store]]: each heartbeat replaces an object, and what is "
+                "archived is kept in every version; give it a url of its own"
+            )
         if fleet.takeover is not None and (
             settings.wal is None or settings.wal.takeover_secret is None
         ):

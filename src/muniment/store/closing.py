@@ -15,7 +15,7 @@ from threading import Event
 
 from muniment.clock import Clock
 from muniment.data_names import LOGS
-from muniment.errors import MunimentError, StoreFailing
+from muniment.errors import MunimentError, NotFound, StoreFailing
 from muniment.log.disk import Disk
 from muniment.log.history import segment_names
 from muniment.log.note import Verifier
@@ -24,7 +24,7 @@ from muniment.log.replica import Act, Append
 from muniment.log.segment import segment_first
 from muniment.store.archive import Archive, Destination, Rules
 from muniment.store.archive.status import Lag
-from muniment.store.takeover import Taken, take_over
+from muniment.store.takeover import Taken, take_over, taken
 from muniment.store.wal import Claim
 
 PAUSE = 0.2
@@ -58,15 +58,20 @@ def close_out(
     _empty(scratch)
     disk.make_directory(folder.parent)
     try:
-        taken = take_over(claim, destinations[0].store, log, shard, folder, verifier, disk)
+        try:
+            found = take_over(claim, destinations[0].store, log, shard, folder, verifier, disk)
+        except NotFound:
+            if claim.begun:
+                raise
+            return taken(claim, 0, 0)  # it was claimed, and nothing was ever put into it
         seal(folder, verifier, disk)
         least = _least(claim, folder, disk)
         rules = replace(rules, minimum=lambda _log, _shard: least)
         _carry(
-            scratch, log, shard, taken.size, destinations, rules, disk, clock, stopping, patience
+            scratch, log, shard, found.size, destinations, rules, disk, clock, stopping, patience
         )
-        _clean_up(claim, log, shard, taken.size)
-        return taken
+        _clean_up(claim, log, shard, found.size)
+        return found
     finally:
         _empty(scratch)
 
@@ -93,13 +98,13 @@ def _least(claim: Claim, folder: Path, disk: Disk) -> int:
     """The first entry that the primary store has yet to show.
 
     What is in no write-ahead object any more was read back there by whoever removed the object. So
-    a shard of any size is closed in the time that its end takes. Where objects begin before what
-    lies in `folder` (a segment did not read back well, say), all of the shard is looked at.
+    a shard of any size is closed in the time that its end takes. Objects can begin long before what
+    lies in `folder`: a segment that did not read back well keeps all behind it.
     """
     firsts = [segment_first(name) for name in segment_names(disk, folder)]
     here = min((first for first in firsts if first is not None), default=0)
     oldest = claim.oldest_segment()
-    return here if oldest is None or oldest >= here else 0
+    return here if oldest is None else min(here, oldest)
 
 
 def _carry(

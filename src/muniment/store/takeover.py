@@ -95,11 +95,16 @@ def take_over(
         except Corrupt as error:
             problem = error
             continue
-        before = claim.before
-        node, since = (before.node.name, rfc3339(before.at)) if before is not None else ("", "")
-        return Taken(size, size - based, claim.term, node, since)
+        return taken(claim, size, size - based)
     assert problem is not None
     raise problem
+
+
+def taken(claim: Claim, size: int, replayed: int) -> Taken:
+    """Returns what there is to tell of a shard that was claimed and taken over."""
+    before = claim.before
+    node, since = (before.node.name, rfc3339(before.at)) if before is not None else ("", "")
+    return Taken(size, replayed, claim.term, node, since)
 
 
 def _base(archive: Store, log: str, shard: str, draft: Path, verifier: Verifier, disk: Disk) -> int:

@@ -94,7 +94,10 @@ class Child:
         if self._reading is not None:
             await self._end_reading(self._reading)
         self.state = ProcessState.STOPPED
-        return process.returncode if running and process is not None else None
+        status = process.returncode if running and process is not None else None
+        if status:
+            self._output.say(f"ended with {_status(status)}")
+        return status
 
     async def kill(self, *, for_good: bool = False) -> None:
         """Ends it and what it started at once; with `for_good` it is not started again."""
@@ -103,7 +106,13 @@ class Child:
             self.state = ProcessState.STOPPING
         if process is None or process.returncode is not None:
             return
+        if for_good:
+            self._output.say("killed")
+        below = descendants(process.pid)
         self._end_group(process)
+        for pid in below:  # those in groups of their own, as a balancer and its workers
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         await process.wait()
 
     async def _spawn(self) -> None:
@@ -171,6 +180,16 @@ class Child:
             if line and not (cut and line == b"\n"):
                 self._output.line(line)
             cut = False
+
+
+def descendants(pid: int) -> list[int]:
+    """Returns the processes below one, as proc_pid_task_tid_children(5) has them at this moment."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                found += [int(child), *descendants(int(child))]
+    return found
 
 
 def _inherited() -> dict[str, str]:

@@ -7,6 +7,7 @@ has `end`, the exit code of whoever asked. A change goes on when the one who ask
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -26,6 +27,7 @@ CONNECTIONS = 16
 
 Tell = Callable[["Told"], None]
 Act = Literal["status", "scale", "restart", "kill", "start"]
+_logger = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +119,9 @@ async def _answer(fleet: Fleet, reader: asyncio.StreamReader, writer: asyncio.St
         tell(Told(end=1, error=error.detail))
     except (TimeoutError, ValueError, OSError) as error:
         tell(Told(end=2, error=str(error) or "no order came"))
+    except Exception as error:  # whoever asked is not to think that the fleet ended
+        _logger.exception("an order failed")
+        tell(Told(end=2, error=f"a defect of the fleet: {type(error).__name__}; it runs on"))
     with suppress(OSError):
         writer.close()
         await writer.wait_closed()

@@ -18,7 +18,7 @@ from muniment.errors import SettingsError, Unavailable
 from muniment.log.disk import Disk, PosixDisk
 from muniment.settings.fleet import Role
 from muniment.up import front
-from muniment.up.child import Child
+from muniment.up.child import Child, ProcessState
 from muniment.up.node_settings import EDGE
 from muniment.up.nodes import Nodes, Sizes, sizes
 from muniment.up.output import Output, Show
@@ -77,12 +77,10 @@ class Fleet:
     async def start(self, say: Say) -> None:
         """Starts everything, and waits until the edge answers for it.
 
-        Raises SettingsError where the balancer cannot run or listen, Unavailable where something
-        did not come up in time; `stop` is then still to be called.
+        Raises Unavailable where something did not come up in time; `stop` is then still to be
+        called.
         """
         async with self._changing:
-            front.check_installed(self.plan.edge)
-            front.check_ports(self.plan)
             await self._start(self.plan.present(), say)
             if self.plan.edge is not EdgeKind.NONE:
                 await self._start_edge(say)
@@ -96,7 +94,7 @@ class Fleet:
         if not 1 <= count <= MOST_NODES:
             raise SettingsError(f"scale takes 1 to {MOST_NODES} nodes")
         async with self._change():
-            ports = FreePorts(ports_of(self.plan))
+            ports = FreePorts(self.plan.ports)
             before = {node.name for node in self.plan.present()}
             plan = self.plan.sized(Role.INGEST, count, ports)
             after = {node.name for node in plan.present()}
@@ -134,9 +132,10 @@ class Fleet:
             say(f"{name} was killed{' and its disk is gone' if disk else ''}")
 
     async def revive(self, name: str, say: Say) -> None:
-        """Starts a node that was killed. Raises SettingsError, Unavailable."""
+        """Starts a node that was killed. Raises SettingsError for another, and Unavailable."""
         async with self._change():
-            self._child(name)
+            if self._child(name).state is not ProcessState.STOPPED:
+                raise SettingsError(f"{name} runs already")
             node = self.plan.node(name)
             assert node is not None
             await self._start([node], say)
@@ -150,6 +149,7 @@ class Fleet:
         if self._changing.locked():
             say("waiting for the change under way; Ctrl-C again ends everything at once")
         async with self._changing:
+            say("ending: no new writes; the nodes hand over what they have")
             ingest, query = self.plan.present(Role.INGEST), self.plan.present(Role.QUERY)
             if EDGE in self._children:
                 self._describe(leaving=[node.name for node in ingest])
@@ -162,7 +162,14 @@ class Fleet:
 
     async def abandon(self) -> None:
         """Ends everything at once: what was acknowledged stays, nobody is waited for."""
+        self.say("ending everything at once, as asked")
         await asyncio.gather(*(child.kill(for_good=True) for child in self._children.values()))
+        self._close()
+
+    def announced(self) -> None:
+        """Keeps that the admin token was shown: before, each start makes it anew."""
+        if not self.plan.announced:
+            self._keep(self.plan.model_copy(update={"announced": True}))
 
     async def status(self) -> Sequence[ProcessStatus]:
         """Returns what there is of each process: nodes in their order, then the edge."""
@@ -289,12 +296,6 @@ class Fleet:
             self._nodes.close()
         for output in self._outputs:
             output.close()
-
-
-def ports_of(plan: Plan) -> list[int]:
-    """Returns every port that a plan has given."""
-    of_nodes = [p for n in plan.nodes for p in (n.port, n.syslog, n.forward) if p is not None]
-    return [plan.port, plan.syslog, plan.forward, *of_nodes]
 
 
 def _serve(node: Planned, places: Places) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -57,9 +58,15 @@ def check_ports(plan: Plan) -> None:
                 probe.bind((plan.host, port))
             except OSError as error:
                 raise SettingsError(
-                    f"the edge cannot listen on {plan.host}, port {port}: {error.strerror}; name "
-                    "another with --port"
+                    f"the edge cannot listen on {plan.host}, port {port}: {error.strerror}"
+                    f"{_way_out(plan, port, error)}"
                 ) from error
+
+
+def _way_out(plan: Plan, port: int, error: OSError) -> str:
+    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        return "; name another with --host"
+    return "; name another with --port" if port == plan.port else ""
 
 
 def command(plan: Plan, places: Places) -> list[str]:

@@ -71,7 +71,10 @@ class Wish(BaseModel):
 
 
 class Plan(BaseModel):
-    """The fleet. Ports are chosen once and kept."""
+    """The fleet. Ports are chosen once and kept.
+
+    `announced` says that the admin token was shown.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,12 +86,13 @@ class Plan(BaseModel):
     port: Port = 8443
     syslog: Port
     forward: Port
+    announced: bool = False
     nodes: tuple[Planned, ...]
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         names = [node.name for node in self.nodes]
-        ports = [p for n in self.nodes for p in (n.port, n.syslog, n.forward) if p is not None]
+        ports = self._node_ports
         if len(set(names)) != len(names) or len(set(ports)) != len(ports):
             raise ValueError("two nodes have one name or one port")
         return self
@@ -105,6 +109,15 @@ class Plan(BaseModel):
     def write_url(self) -> str:
         """Where entries are sent: the edge, or the first ingest node where there is none."""
         return self.present(Role.INGEST)[0].url if self.edge is EdgeKind.NONE else self.url
+
+    @property
+    def ports(self) -> list[int]:
+        """Every port that was given."""
+        return [self.port, self.syslog, self.forward, *self._node_ports]
+
+    @property
+    def _node_ports(self) -> list[int]:
+        return [p for n in self.nodes for p in (n.port, n.syslog, n.forward) if p is not None]
 
     def present(self, role: Role | None = None) -> tuple[Planned, ...]:
         """Returns the nodes that are to run, of one role or of all."""

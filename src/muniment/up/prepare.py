@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from muniment.access import Scope, Tokens
 from muniment.clock import Clock
+from muniment.errors import SettingsError
 from muniment.log.disk import Disk, write_file
 from muniment.up.authority import Authority
 from muniment.up.node_settings import EDGE, FLEET, NODES, node_settings
@@ -21,7 +22,16 @@ Randomness = Callable[[int], bytes]
 
 
 def make_folders(places: Places) -> None:
-    """Makes the fleet's folder, for its owner alone. Raises OSError."""
+    """Makes the fleet's folder, for its owner alone.
+
+    Raises SettingsError where there is a folder with something else in it, and OSError.
+    """
+    if places.folder.is_dir() and not places.plan.exists():
+        strange = {path.name for path in places.folder.iterdir()} - {"tls", places.lock.name}
+        if strange:
+            raise SettingsError(
+                f"{places.folder} holds no fleet, but {min(strange)}: name another with --dir"
+            )
     for folder in (places.folder, places.folder / "tls"):
         folder.mkdir(mode=OWN, parents=True, exist_ok=True)
 
@@ -36,8 +46,8 @@ def prepare(
 ) -> str | None:
     """Makes certificates, tokens, secrets, and the settings of each node that is present.
 
-    Returns the admin token where it was made now: it is to be shown, and is nowhere else. Raises
-    SettingsError, Corrupt, OSError.
+    Returns the admin token where it was made now: it is to be shown, and is nowhere else. One that
+    was never shown is made anew. Raises SettingsError, Corrupt, OSError.
     """
     _certify(places, plan, disk, clock)
     if not places.takeover_secret.exists():
@@ -50,7 +60,9 @@ def prepare(
             write_file(disk, places.settings(node.name), text.encode(), 0o600)
     if plan.store == places.store.as_uri():
         places.store.mkdir(mode=OWN, exist_ok=True)
-    return _tokens(places, disk, clock, randomness)
+    tokens = Tokens.open(places.tokens, disk=disk, clock=clock, randomness=randomness)
+    _make_fleet_token(places, tokens, disk)
+    return _make_admin_token(tokens, announced=plan.announced)
 
 
 def _certify(places: Places, plan: Plan, disk: Disk, clock: Clock) -> None:
@@ -63,16 +75,28 @@ def _certify(places: Places, plan: Plan, disk: Disk, clock: Clock) -> None:
     authority.issue(CLIENT, places.identity(CLIENT))
 
 
-def _tokens(places: Places, disk: Disk, clock: Clock, randomness: Randomness) -> str | None:
+def _make_fleet_token(places: Places, tokens: Tokens, disk: Disk) -> None:
     """The fleet's own token is made anew where its file is missing."""
-    tokens = Tokens.open(places.tokens, disk=disk, clock=clock, randomness=randomness)
-    names = {record.name: record.id for record in tokens.records}
-    shown = None if ADMIN in names else tokens.create(ADMIN, [Scope.ADMIN])
-    if FLEET not in names or not places.fleet_token.exists():
-        if FLEET in names:
-            tokens.revoke(names[FLEET])
+    if FLEET not in _names(tokens) or not places.fleet_token.exists():
+        _revoke(tokens, FLEET)
         _keep(disk, places.fleet_token, tokens.create(FLEET, [Scope.READ]))
-    return shown
+
+
+def _make_admin_token(tokens: Tokens, *, announced: bool) -> str | None:
+    if announced and ADMIN in _names(tokens):
+        return None
+    _revoke(tokens, ADMIN)
+    return tokens.create(ADMIN, [Scope.ADMIN])
+
+
+def _revoke(tokens: Tokens, name: str) -> None:
+    id_ = _names(tokens).get(name)
+    if id_ is not None:
+        tokens.revoke(id_)
+
+
+def _names(tokens: Tokens) -> Mapping[str, str]:
+    return {record.name: record.id for record in tokens.records}
 
 
 def _keep(disk: Disk, path: Path, token: str) -> None:

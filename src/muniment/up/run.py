@@ -15,7 +15,7 @@ from muniment.errors import SettingsError
 from muniment.log.disk import PosixDisk
 from muniment.up import front
 from muniment.up.control import controlled
-from muniment.up.fleet import Fleet, ports_of
+from muniment.up.fleet import Fleet
 from muniment.up.places import Places
 from muniment.up.plan import Plan, Wish, load_plan, make_plan
 from muniment.up.ports import FreePorts
@@ -28,16 +28,22 @@ Started = Callable[[Fleet, str | None], None]
 """Told once all is there, with the admin token where it was made now."""
 
 
-def make(folder: Path, wish: Wish) -> tuple[Places, Plan, str | None]:
+def make(
+    folder: Path, wish: Wish, check: Callable[[Plan], None] = front.check_ports
+) -> tuple[Places, Plan, str | None]:
     """Makes what a fleet needs in its folder, or changes it as wished.
 
-    Returns the admin token where it was made now. Raises SettingsError, Corrupt, OSError.
+    `check` raises SettingsError where the edge could not listen here and now.
+
+    Returns the admin token where it was made now. Raises SettingsError, also where the balancer is
+    not here or cannot listen: before anything is made. Raises Corrupt, OSError.
     """
     places, disk = Places(folder.absolute()), PosixDisk()
     before = load_plan(places.plan)
-    ports = FreePorts(ports_of(before) if before is not None else ())
+    ports = FreePorts(before.ports if before is not None else ())
     plan = make_plan(places, wish, before, ports)
     front.check_installed(plan.edge)
+    check(plan)
     plan.save(places.plan, disk)
     return places, plan, prepare(places, plan, disk=disk, clock=SystemClock())
 
@@ -97,6 +103,7 @@ async def _start(
 ) -> None:
     await fleet.start(fleet.say)
     started(fleet, token)
+    fleet.announced()
     if beside is not None:
         doing.append(asyncio.create_task(beside(fleet)))
 

@@ -108,3 +108,16 @@ def test_an_honest_request_passes(edge: AttackedEdge) -> None:
     assert told.status == 200 and path in told.body
     write = pseudo(b"POST", b"/api/v1/logs/default/entries", (b"content-type", b"text/plain"))
     assert ask_h2(edge.client(), write, b"hello").status == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [(b"POST", b"/nosuch/path", 404), (b"DELETE", b"/api/v1/logs/default/search", 405)],
+)
+def test_who_still_sends_a_body_gets_the_answer(
+    method: bytes, path: bytes, status: int, edge: AttackedEdge
+) -> None:
+    """What is refused for its head alone: many a client shows no answer of a stream that broke."""
+    told = ask_h2(edge.client(), pseudo(method, path), b"x" * 1_000, late=0.2)
+    assert told.status == status
+    assert not told.broken

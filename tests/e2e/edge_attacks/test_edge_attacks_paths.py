@@ -182,3 +182,25 @@ def test_a_host_of_loopback_is_not_believed(edge: AttackedEdge) -> None:
         edge.client().send(request("GET", f"/api/v1/logs?{mark}", host=host), seconds=5)
         for seen in edge.seen(mark):
             assert seen.header("x-forwarded-for") == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/logs/default/holds"),
+        ("POST", "/api/v1/logs/default/holds"),
+        ("DELETE", "/api/v1/logs/default/holds/case-7"),
+        ("GET", "/api/v1/logs/default/retention"),
+        ("GET", "/api/v1/stores"),
+        ("GET", "/api/v1/stores/archive/worm"),
+    ],
+)
+def test_no_node_that_writes_speaks_for_the_others(
+    method: str, path: str, edge: AttackedEdge
+) -> None:
+    """A hold that one of two nodes placed would be taken for one on the whole log."""
+    mark = secrets.token_hex(8)
+    said = edge.client().ask(method, f"{path}?{mark}", body=b"{}" if method == "POST" else b"")
+    assert said.status == 403
+    assert b"ask the nodes themselves" in said.body
+    assert edge.seen(mark) == []

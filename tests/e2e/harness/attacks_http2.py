@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 
@@ -20,11 +21,15 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class Told:
-    """What came of a stream: its status, or None where it was reset or the connection ended."""
+    """What came of a stream: its status, or None where there was none before its end.
+
+    `broken`: the stream was reset with an error.
+    """
 
     status: int | None
     headers: dict[str, str]
     body: bytes
+    broken: bool = False
 
 
 def pseudo(
@@ -48,17 +53,23 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     )
 
 
-def ask_h2(client: Client, headers: Headers, body: bytes = b"", seconds: float = 10) -> Told:
-    """Sends one request over HTTP/2, headers as they are given, and returns what came."""
+def ask_h2(
+    client: Client, headers: Headers, body: bytes = b"", seconds: float = 10, late: float = 0
+) -> Told:
+    """Sends one request over HTTP/2, headers as they are given, and returns what came.
+
+    The body is sent `late` seconds after the headers.
+    """
     with client.connection("h2", seconds=seconds) as stream:
         assert stream.selected_alpn_protocol() == "h2", "the edge speaks no HTTP/2"
         connection = H2Connection(H2Configuration(header_encoding=None))
         connection.initiate_connection()
         sent = connection.data_to_send()
         sent += _raw(connection, 1, headers, end=not body)
-        if body:
-            sent += _frame(0x0, 0x1, 1, body)
         stream.sendall(sent)
+        if body:
+            time.sleep(late)
+            stream.sendall(_frame(0x0, 0x1, 1, body))
         return _answer(stream, body, seconds)
 
 
@@ -95,7 +106,9 @@ def _told(events: Sequence[Event]) -> Told:
         elif isinstance(event, DataReceived):
             body += event.data or b""
     status = headers.get(":status")
-    return Told(int(status) if status else None, headers, body)
+    resets = [one for one in events if isinstance(one, StreamReset)]
+    broken = any(one.error_code != ErrorCodes.NO_ERROR for one in resets)
+    return Told(int(status) if status else None, headers, body, broken)
 
 
 def _text(value: bytes | str) -> str:

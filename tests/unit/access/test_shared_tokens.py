@@ -254,3 +254,28 @@ def test_a_record_that_nobody_made_is_damage_also_where_the_checksum_fits(
 def test_any_bytes_are_tokens_or_corrupt(data: bytes) -> None:
     with contextlib.suppress(Corrupt):
         parse(Path("tokens.json"), data)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+class TestRootChangesAFileOfSomebody:
+    OWNER = (12_345, 12_345)
+
+    def test_it_stays_his(self, path: Path) -> None:
+        make(path)
+        os.chown(path, *self.OWNER)
+        make(path, "another")
+        assert (path.stat().st_uid, path.stat().st_gid) == self.OWNER
+
+    @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+    def test_nothing_else_becomes_his(
+        self, path: Path, link: Callable[[Path, Path], None], tmp_path: Path
+    ) -> None:
+        victim = tmp_path / "shadow"
+        victim.write_text("root's own")
+        make(path)
+        os.chown(path, *self.OWNER)
+        with changing(path) as tokens:
+            tokens.create("another", [Scope.WRITE])
+            path.unlink()
+            link(path, victim)
+        assert (victim.stat().st_uid, victim.stat().st_gid) == (0, 0)

@@ -58,6 +58,18 @@ def test_a_log_with_one_sound_shard_is_ready(served: Served, shard: FailingShard
             assert sent.json()["shard"] == NAME
 
 
+def test_a_query_node_is_ready_whatever_becomes_of_the_shards_of_others(
+    served: Served, shard: FailingShard
+) -> None:
+    served.context.takes = False
+    shard.health = FAILING
+    with httpx.Client(base_url=served.url, trust_env=False) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 200
+        assert [one["ok"] for one in answer.json()["shards"]] == [False]
+        assert client.get("/api/v1/logs/default/search").status_code == 200
+
+
 def test_search_that_is_down_does_not_keep_entries_out(
     client: httpx.Client, query: ScriptedQuery
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -196,3 +197,12 @@ def test_mirrors_are_told(served: Served, client: httpx.Client) -> None:
     assert samples["muniment_mirror_lag_seconds", "b2", None] == 2.5
     assert samples["muniment_mirror_entries_total", "b2", None] == 3
     assert samples["muniment_mirror_failures_total", "b2", "contradiction"] == 1
+
+
+def test_who_has_gone_waits_no_more(served: Served) -> None:
+    where, waiting = httpx.URL(served.url), served.context.meters
+    with socket.create_connection((where.host, where.port or 0)) as caller:
+        asked = f"GET {FOLDER}/0?wait=30 HTTP/1.1\r\nhost: {where.host}\r\n\r\n"
+        caller.sendall(asked.encode())
+        eventually(lambda: waiting.waiting == 1, 20)
+    eventually(lambda: waiting.waiting == 0, 20)

@@ -18,8 +18,8 @@ Run = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home directory without settings, and no variables of the user who runs the tests."""
-    for name in ("MUNIMENT_URL", "MUNIMENT_TOKEN", "MUNIMENT_LOG", "MUNIMENT_DATA"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("URL", "TOKEN", "LOG", "DATA", "CERT", "KEY"):
+        monkeypatch.delenv(f"MUNIMENT_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home" / "state"))
     return tmp_path / "home"

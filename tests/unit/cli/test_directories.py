@@ -156,6 +156,13 @@ def test_doctor_of_a_server_that_fails(run: Run, fake: FakeServer, url: str, dat
     assert code == 1 and "no space left" in found["readiness"][1]
 
 
+def test_doctor_of_an_edge(run: Run, fake: FakeServer, url: str, data: Path) -> None:
+    data.chmod(0o700)
+    fake.routes["/readyz"] = lambda _request: Answer.json({"ready": True})
+    code, found = checks(run, "--data", data, "--url", url)
+    assert code == 0 and "an edge" in found["readiness"][1] and "index" not in found
+
+
 def test_doctor_before_the_first_start(run: Run, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]

@@ -53,6 +53,11 @@ def test_none(run: Run, fake: FakeServer, url: str) -> None:
     assert found.exit_code == 0 and "nothing is mirrored" in found.output
 
 
+def test_an_edge_is_not_whom_to_ask(run: Run, url: str) -> None:
+    found = run("mirror", "status", "--url", url)
+    assert found.exit_code == 2 and "ask the node itself" in found.stderr
+
+
 @pytest.mark.parametrize("value", [[], {}, {"mirrors": 1}, {"mirrors": [1]}, "x"])
 def test_what_is_no_answer(run: Run, fake: FakeServer, url: str, value: Any) -> None:
     answering(fake, value)

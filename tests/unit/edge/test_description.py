@@ -72,6 +72,8 @@ def test_it_is_divided_where_a_log_may_not_be_everywhere(
         ("[tls]", '[tls]\nnode_certificate = "edge.pem"', "set nodes_ca"),
         ("[[node]]", "[[node]]\nroles = ['king']", "node.0.roles"),
         ("[[node]]", "[[node]]\nstate = 'gone'", "node.0.state"),
+        ("[[node]]", "[members]\nof = ['http://x']\n[[node]]", "an edge asks nodes"),
+        ("[[node]]", "[members]\nof = 'dns://a:1'\n[[node]]", "members.of: write a list"),
         ("[[node]]", "[cache]\nsize = 5000\n[[node]]", "cache.size"),
         ("[[node]]", "[[stream]]\nprotocol='syslog'\nlisten='1.2.3.4:1'\n[[node]]", "anonymous"),
         ("[[node]]", "[[log]]\nname='a'\n[[log]]\nname='a'\n[[node]]", "a stands there twice"),
@@ -118,3 +120,19 @@ def test_other_nodes_have_to_fit_too(tmp_path: Path) -> None:
         description.with_nodes([far])
     with pytest.raises(SettingsError, match="stands there twice"):
         description.with_nodes([*description.node, *description.node])
+
+
+@pytest.mark.parametrize(("role", "missing"), [("ingest", "query"), ("query", "ingest")])
+def test_it_says_which_role_nobody_has(tmp_path: Path, role: str, missing: str) -> None:
+    alone = MINIMAL.replace("[[node]]", f'[[node]]\nroles = ["{role}"]')
+    (said,) = written(tmp_path, alone).lacking()
+    assert f"no node has the role {missing}" in said
+    asked = alone + '[members]\nof = ["https://10.0.0.1:8470"]\n'
+    assert not list(written(tmp_path, asked).lacking())
+    assert not list(written(tmp_path, MINIMAL).lacking())
+
+
+def test_many_write_where_two_nodes_are_left_that_do(tmp_path: Path) -> None:
+    assert not written(tmp_path, MINIMAL).many_write
+    assert written(tmp_path, many(2)).many_write
+    assert not written(tmp_path, many(2) + 'state = "left"\n').many_write

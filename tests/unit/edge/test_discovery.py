@@ -14,7 +14,6 @@ from muniment.edge import discovery
 from muniment.edge.discovery import Discovery, calls_of, node_of
 from muniment.edge.kinds import Place
 from muniment.edge.parts import Members, Tls
-from muniment.errors import SettingsError
 from muniment.fleet.calls import Calls
 from muniment.fleet.member import Member, State
 from muniment.settings.fleet import Role
@@ -112,10 +111,12 @@ class httpless:
         self.calls.close()
 
 
-@pytest.mark.parametrize("place", ["store", "ftp://a:1", "https://a", "dns://a", "https://a:1/x"])
+@pytest.mark.parametrize(
+    "place", ["store", "http://a:1", "ftp://a:1", "https://a", "dns://a", "https://a:1/x"]
+)
 def test_whom_it_cannot_ask_is_an_error(place: str) -> None:
-    with pytest.raises(SettingsError, match=r"members\.of"):
-        calls_of(TLS, Members(of=(place,)))
+    with pytest.raises(ValidationError, match="an edge asks nodes"):
+        Members(of=(place,))
 
 
 @pytest.mark.fuzz

@@ -48,6 +48,7 @@ def test_what_the_balancer_refuses_is_not_written(
     done = render(tmp_path, "--out", str(tmp_path / "etc"))
     assert done.exit_code == 1
     assert "line 7: no" in done.output
+    assert "--no-check" in done.output
     assert not (tmp_path / "etc").exists()
 
 
@@ -71,3 +72,10 @@ def test_a_wrong_description_is_said(tmp_path: Path) -> None:
     done = render(tmp_path, text=EVERYTHING.replace("nodes_name", "#"), kind="nginx")
     assert done.exit_code == 2
     assert "tls.nodes_name" in done.output
+
+
+def test_it_says_which_role_nobody_has(tmp_path: Path) -> None:
+    text = MINIMAL.replace("[[node]]", '[[node]]\nroles = ["ingest"]')
+    done = render(tmp_path, "--no-check", text=text)
+    assert done.exit_code == 0
+    assert "no node has the role query" in done.output

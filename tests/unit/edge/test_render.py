@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from muniment.edge import haproxy, nginx
+from muniment.edge import envoy, haproxy, nginx
 from muniment.edge.description import Description
-from muniment.edge.renderers import NoBinary
+from muniment.edge.paths import AT_EACH_NODE
+from muniment.edge.renderers import NoBinary, binary
 from muniment.errors import SettingsError
 
 Render = Callable[[Description], Mapping[str, str]]
@@ -53,6 +55,23 @@ def test_the_balancer_takes_it(kind: object, name: str, tmp_path: Path) -> None:
     assert said is None
 
 
+@pytest.mark.parametrize("kind", [haproxy, nginx, envoy], ids=["haproxy", "nginx", "envoy"])
+def test_no_node_speaks_for_the_others(kind: object, tmp_path: Path) -> None:
+    render: Render = kind.render  # type: ignore[attr-defined]
+    assert AT_EACH_NODE in "".join(render(written(tmp_path, many(2))).values())
+    assert AT_EACH_NODE not in "".join(render(written(tmp_path, many(1))).values())
+
+
+def test_a_frontend_of_streams_has_no_option_of_http(tmp_path: Path) -> None:
+    if shutil.which("haproxy", path="/usr/sbin:/usr/bin") is None:
+        pytest.skip("HAProxy is not installed here")
+    stage(tmp_path, haproxy.render(written(tmp_path, EVERYTHING)))
+    command = [binary("haproxy"), "-c", "-f", haproxy.CONFIG]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    assert "idle-close-on-response" not in done.stderr
+
+
 def test_haproxy_says_what_it_dislikes(tmp_path: Path) -> None:
     if shutil.which("haproxy", path="/usr/sbin:/usr/bin") is None:
         pytest.skip("HAProxy is not installed here")
@@ -60,6 +79,7 @@ def test_haproxy_says_what_it_dislikes(tmp_path: Path) -> None:
     said = haproxy.check(tmp_path)
     assert said is not None
     assert "nonsense" in said
+    assert "NOTICE" not in said
 
 
 class TestHAProxy:

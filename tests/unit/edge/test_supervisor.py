@@ -185,3 +185,23 @@ def test_trouble_is_told_at_once_and_then_once_a_minute(
         stage.clock.at += 61
         stage.supervisor.look_guarded(force=True)
         assert len(caplog.records) == 2
+
+
+def test_a_defect_leaves_the_balancer_running(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(description: Description) -> Mapping[str, str]:
+        raise KeyError(description.name)
+
+    with monkeypatch.context() as broken, caplog.at_level(logging.ERROR):
+        broken.setattr(stage.balancer, "render", defect)
+        for _ in range(3):
+            stage.supervisor.look_guarded(force=True)
+    assert stage.balancer.running
+    assert stage.balancer.heard() == []
+    assert [record.message for record in caplog.records] == [
+        "a defect: KeyError; the balancer goes on as it is",
+        "the look failed",
+    ]
+    stage.supervisor.look_guarded(force=True)
+    assert "reload" in stage.balancer.heard()

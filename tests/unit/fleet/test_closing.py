@@ -24,6 +24,9 @@ from muniment.store.opening import open_store
 from muniment.storing import Stores
 from muniment.trust.stores import StoreQuestion, verify_store
 
+KIND, FENCE = 8, 2
+"""Where a write-ahead object says what it is; see files.md."""
+
 LINES = [f"line {number}".encode() for number in range(500)]
 
 
@@ -96,6 +99,31 @@ def test_what_a_dead_node_acknowledged_is_whole_in_the_archive(tmp_path: Path, d
     finally:
         node.close()
     assert whole(node.settings, dead) == 500
+
+
+def test_a_shard_that_was_claimed_and_never_written_is_closed(tmp_path: Path) -> None:
+    nodes = [Opened(settings_of(tmp_path, name, "left")) for name in "ab"]
+    try:
+        empty = nodes[0].shard.name
+        assert nodes[1].stores.close_out("default", empty, Event()).size == 0
+        assert nodes[1].stores.unclosed("default") == [nodes[1].shard.name]
+    finally:
+        for node in nodes:
+            node.close()
+
+
+def test_nothing_of_a_closed_shard_stays_in_the_write_ahead_store_but_fences(
+    tmp_path: Path, dead: str
+) -> None:
+    node = Opened(settings_of(tmp_path, "b", "left"))
+    try:
+        node.stores.close_out("default", dead, Event())
+    finally:
+        node.close()
+    left = tmp_path / "left" / "wal" / "wal" / "default" / dead
+    kinds = [path.read_bytes()[KIND] for path in left.rglob("*") if path.is_file()]
+    assert kinds == [FENCE] * len(kinds)
+    assert kinds
 
 
 def test_a_closing_that_is_cut_off_is_begun_again(tmp_path: Path, dead: str) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import httpx
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.authority import Authority
 from tests.unit.fleet.ticking import Ticking, now_executor
 
-from muniment.errors import Corrupt, StoreFailing
+from muniment.errors import Corrupt, SettingsError, StoreFailing
 from muniment.fleet import Member, Membership, ShardState, State
-from muniment.fleet.calls import Calls
+from muniment.fleet.calls import Calls, PeerFailing
 from muniment.fleet.member import decode_member
 from muniment.fleet.sources import DnsName, Objects, Urls, ask
-from muniment.settings import Connection, FleetSettings, Role
+from muniment.settings import Connection, FleetSettings, Role, load
 from muniment.store.local import LocalStore
 
 
@@ -59,6 +62,25 @@ def test_a_member_that_falls_silent_is_lost_and_comes_back() -> None:
     source.says = [member("b", 2)]
     known.look()
     assert known.members()[0].state is State.READY
+
+
+def test_a_living_node_of_the_same_name_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Scripted()
+    own = member("me", 7, incarnation="mine")
+    known = Membership(
+        [source], node="me", heartbeat=1, lost_after=10, clock=Ticking(), own=lambda: own
+    )
+    for says in (own, member("me", 3, incarnation="before"), member("me", 3, incarnation="before")):
+        source.says = [says]
+        known.look()
+    assert caplog.records == []  # itself, and what an earlier start left in a store
+    for beat in (1, 2, 3):
+        source.says = [member("me", beat, incarnation="other")]
+        known.look()
+    (record,) = caplog.records
+    assert "another node is called me" in record.getMessage() and known.members() == []
 
 
 def test_who_left_is_not_lost_and_is_forgotten_after_a_day() -> None:
@@ -129,12 +151,111 @@ def test_urls_and_names_are_asked() -> None:
     assert ask(calls, "https://b.test:8470") is None
 
 
+def test_a_record_under_the_key_of_another_node_is_left_out(tmp_path: Path) -> None:
+    store = LocalStore(Connection.model_validate({"url": tmp_path.as_uri()}), "members")
+    store.put("fleet/b.json", member("c", 1 << 40).encode())
+    objects = Objects(store)
+    objects.put(member("c"))
+    assert [(one.node, one.beat) for one in objects.look()] == [("c", 1)]
+
+
+def test_the_record_of_who_is_gone_for_long_is_removed(tmp_path: Path) -> None:
+    store = LocalStore(Connection.model_validate({"url": tmp_path.as_uri()}), "members")
+    objects, clock = Objects(store), Ticking()
+    known = Membership([objects], node="me", heartbeat=1, lost_after=10, clock=clock, beats=objects)
+    objects.put(member("gone"))
+    for beat in range(3):
+        objects.put(member("here", beat))
+        known.look()
+        clock.tick(43_201)
+    known.look()
+    assert [item.key for item in store.list("fleet/")] == ["fleet/here.json"]
+
+
+def test_who_is_slow_to_answer_keeps_nobody_else_waiting() -> None:
+    answers, asked = Event(), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.host == "b.test":
+            answers.wait(60)
+        return httpx.Response(200, content=member(request.url.host[0]).encode())
+
+    fleet = FleetSettings.model_validate({"url": "https://me.test:1", "members": ["store"]})
+    calls = Calls(fleet, transport=httpx.MockTransport(answer))
+    with ThreadPoolExecutor(4) as workers:
+        urls = Urls(calls, ["https://b.test:8470", "https://c.test:8470"], workers, patience=0.5)
+        assert [[one.node for one in urls.look()] for _ in range(2)] == [["c"], ["c"]]
+        assert asked.count("b.test") == 1
+        answers.set()
+    assert [one.node for one in urls._asking.answers([])] == ["b"]
+
+
+def test_while_a_name_is_not_resolved_its_last_addresses_are_asked() -> None:
+    fleet = FleetSettings.model_validate({"url": "https://me.test:1", "members": ["store"]})
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=member("c").encode()))
+    found: list[list[str]] = [["10.0.0.7"]]
+
+    def resolve(name: str, port: int) -> list[str]:
+        if not found:
+            raise OSError(name, port)
+        return found.pop()
+
+    calls = Calls(fleet, transport=transport)
+    named = DnsName(calls, "dns://nodes.test:8470", now_executor(), resolve)
+    assert [[one.node for one in named.look()] for _ in range(2)] == [["c"], ["c"]]
+
+
+@pytest.mark.parametrize(
+    ("ca", "url", "name", "shown"),
+    [
+        (True, "https://b.test:8470", "", True),
+        (False, "https://b.test:8470", "", False),  # anybody has a certificate of some authority
+        (False, "https://known.test:8470", "", True),
+        (False, "https://known.test:8471", "", False),
+        (False, "https://10.0.0.7:8470", "nodes.test", True),
+        (False, "http://127.0.0.1:8470", "", True),
+        (False, "http://127.0.0.1.test:8470", "", None),
+        (True, "http://b.test:8470", "", None),
+        (True, "http://[", "", None),
+    ],
+)
+def test_the_token_goes_to_nodes_of_the_fleet_alone(
+    tmp_path: Path, ca: bool, url: str, name: str, shown: bool | None
+) -> None:
+    token, seen = tmp_path / "token", []
+    token.write_text("secret")
+    given: dict[str, object] = {
+        "url": "https://me.test:1",
+        "members": ["https://known.test:8470"],
+        "token": token,
+    }
+    if ca:
+        given["ca"] = Authority(tmp_path).certificate
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append("authorization" in request.headers)
+        return httpx.Response(200)
+
+    calls = Calls(FleetSettings.model_validate(given), transport=httpx.MockTransport(answer))
+    if shown is None:
+        with pytest.raises(PeerFailing):
+            calls.get(f"{url}/api/v1/node", server_name=name)
+    else:
+        calls.get(f"{url}/api/v1/node", server_name=name)
+    assert seen == ([] if shown is None else [shown])
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
         ({"node": ""}, "a name"),
         ({"node": "a b"}, "a name"),
         ({"url": "ftp://b"}, "a url"),
+        ({"url": "http://["}, "a url"),
+        ({"url": "https://b.test:8470/x?y="}, "a url"),
+        ({"url": "https://me:secret@b.test:8470"}, "a url"),
+        ({"url": "https://b.test:99999"}, "a url"),
         ({"shards": {"../x": {"s": {"size": 1, "verifier": ""}}}}, "a shard with a name"),
         ({"shards": {"x": {"s": {"size": -1, "verifier": ""}}}}, "a size"),
         ({"shards": {"x": {"s": {"size": 1, "verifier": "", "minimum": 2}}}}, "a size"),
@@ -159,3 +280,10 @@ def test_no_bytes_break_the_decoder(data: bytes) -> None:
         decode_member(data, "there")
     except Corrupt as error:
         assert error.found
+
+
+def test_heartbeats_do_not_go_into_an_archive(tmp_path: Path) -> None:
+    archive = {"url": tmp_path.as_uri()}
+    fleet = {"url": "https://me.test:1", "members": ["store"], "store": archive}
+    with pytest.raises(SettingsError, match=r"fleet\.store is a \[\[store\]\]"):
+        load({"store": [archive], "fleet": fleet}, environment={})

@@ -1,4 +1,4 @@
-"""Spoilt bytes are asked for elsewhere; bytes that contradict the shard end its mirror."""
+"""What does not hold is asked for elsewhere; what its key contradicts ends a mirror."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from muniment.errors import Corrupt, StoreFailing
 from muniment.fleet.calls import PeerFailing
 from muniment.fleet.mirror.shard import MirroredShard
 from muniment.fleet.mirror.source import Gone
+from muniment.fleet.mirror.status import MirrorState
+from muniment.log import Batch
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.cutter import Cutter
 from muniment.log.frame import BadFrame
+from muniment.log.note import Note
 from muniment.log.raw import End
-from muniment.log.replay import Damaged
+from muniment.log.replay import Contradiction, Damaged
 from muniment.log.verify import verify_shard
 
 SHORT = [LIFE[0], "publish", records(30, 2), "give up", LIFE[5], "publish", "seal", records(2, 9)]
@@ -106,6 +109,8 @@ def test_another_history_of_the_same_key_ends_the_mirror(at: int) -> None:
     before = (mirror.size, mirror._disk.files())  # type: ignore[attr-defined]
     pulled = Pulled(mirror, SimulatedSource(shown(split(at, sign_with(SIGNER)))))
     pulled.run()
+    assert not pulled.stopped, "bytes alone prove nothing"
+    pulled.compare()
     if at >= before[0]:
         assert mirror.size == SIZE and not pulled.stopped
         return
@@ -113,22 +118,91 @@ def test_another_history_of_the_same_key_ends_the_mirror(at: int) -> None:
     assert PEER in error.file and "a/b" in error.file and error.expected != error.found
     assert (mirror.size, mirror._disk.files()) == before  # type: ignore[attr-defined]
     assert not mirror.health.ok and mirror.health.reason == error.detail
+    assert isinstance(error, Contradiction) and len(mirror.evidence) == 2
+    for note in mirror.evidence:
+        Note.parse(note).check([SIGNER.verifier])
     pulled.sources = [SimulatedSource(shown(DISK))]
     pulled.puller.step()
     assert mirror.size == before[0], "nothing is taken until a person has looked"
 
 
+def test_another_history_is_found_out_while_the_mirror_goes_on_from_others() -> None:
+    """It is further than any other source, so that only its tiles can show it."""
+    acts = [*SHORT[:2], records(5, 77), records(400, 78), "publish"]
+    mirror = new_mirror()
+    Pulled(mirror, SimulatedSource(shown(live(SHORT[:3])))).run()
+    other = SimulatedSource(shown(live(acts)), "https://node-2")
+    pulled = Pulled(mirror, other, SimulatedSource(shown(DISK)))
+    pulled.run()
+    assert mirror.size == SIZE < other.size and not pulled.stopped and not pulled.puller.trouble
+    pulled.compare()
+    (error,) = pulled.stopped
+    assert "node-2" in error.file and mirror.evidence == (
+        other.checkpoint("a", "b"),
+        mirror.checkpoint(),
+    )
+
+
+def test_a_signed_checkpoint_in_the_bytes_is_evidence_by_itself() -> None:
+    """A mirror of one group commit, and the checkpoint after another one of the same length."""
+    acts: list[Batch | str] = [records(3, 1), "publish"]
+    forged = Forger(live(acts), DIRECTORY, {1: b"other entry!"}, sign_with(SIGNER)).work()
+    mirror = new_mirror()
+    Pulled(mirror, SimulatedSource(shown(live(acts[:1])))).run()
+    pulled = Pulled(mirror, SimulatedSource(shown(forged)))
+    pulled.run()
+    (error,) = pulled.stopped
+    assert isinstance(error, Contradiction) and "size 3" in error.expected
+    assert mirror.evidence == (shown(forged).checkpoint(), mirror.checkpoint())
+
+
 @pytest.mark.parametrize("sign", [keep, sign_with(OTHER)])
-def test_a_signature_that_does_not_hold_ends_the_mirror(sign: object) -> None:
-    forged = split(0, sign)
+def test_a_signature_that_does_not_hold_ends_nothing(
+    sign: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever shows it is asked less and less often, and the mirror goes on from another."""
+    files = split(0, sign).files()
     source = SimulatedSource(shown(DISK))
-    files = forged.files()
     source.spoil = lambda place, data: files[SEGMENTS[0]][place.offset :]
     mirror = new_mirror()
     pulled = Pulled(mirror, source)
+    for _ in range(6_000):
+        pulled.puller.step()
+        pulled.clock.seconds += 0.1
+    assert not pulled.stopped and mirror.size == 0 and not mirror.problem
+    assert 8 < source.asked < 20
+    assert pulled.puller.meters.failures == {"refused-source": source.asked}
+    assert [record.getMessage() for record in caplog.records if PEER in record.getMessage()] == [
+        f"a/b: {PEER} is not used for now: {pulled.puller.trouble}"
+    ]
+    status = pulled.puller.status()
+    assert status.state is MirrorState.UNTRUSTED and "signed by a/b" in status.problem
+    assert (mirror.health.ok, mirror.health.reason) == (False, status.problem)
+    pulled.sources.append(SimulatedSource(shown(DISK), "https://node-2"))
     pulled.run()
-    (error,) = pulled.stopped
-    assert "signed by a/b" in error.expected and mirror.size == 0
+    assert mirror.size == SIZE and mirror.health.ok
+    assert pulled.puller.status().state is MirrorState.FOLLOWING
+
+
+def test_a_checkpoint_that_is_not_signed_ends_nothing() -> None:
+    class Lying(SimulatedSource):
+        note: str | None = OTHER.sign(str(Checkpoint("a/b", 1, bytes(32))))
+
+        def checkpoint(self, log: str, shard: str) -> str | None:
+            return self.note or super().checkpoint(log, shard)
+
+    source = Lying(shown(DISK))
+    mirror = new_mirror()
+    pulled = Pulled(mirror, source)
+    pulled.run()
+    pulled.compare()
+    assert not pulled.stopped and pulled.puller.meters.failures == {"refused-source": 1}
+    pulled.puller.step()
+    assert pulled.puller.status().state is MirrorState.UNTRUSTED
+    source.note = None
+    pulled.compare()
+    pulled.puller.step()
+    assert mirror.health.ok and pulled.puller.status().state is MirrorState.FOLLOWING
 
 
 def test_checkpoints_that_others_show_are_held_against_it() -> None:
@@ -144,7 +218,7 @@ def test_checkpoints_that_others_show_are_held_against_it() -> None:
     same_size = SIGNER.sign(str(Checkpoint("a/b", mirror.size, other.reader.root_at(mirror.size))))
     with pytest.raises(Corrupt, match="another history") as error:
         mirror.compare(same_size, PEER)
-    assert not isinstance(error.value, Damaged) and PEER in error.value.file
+    assert isinstance(error.value, Contradiction) and PEER in error.value.file
     assert mirror.evidence == (same_size, mirror.checkpoint())
     note = whole.checkpoint()
     assert note is not None
@@ -167,6 +241,7 @@ def test_what_is_no_checkpoint_of_the_shard(note: str, kind: type[Corrupt]) -> N
     with pytest.raises(kind) as error:
         new_mirror().compare(note, PEER)
     assert isinstance(error.value, Damaged) == (kind is Damaged)
+    assert not isinstance(error.value, Contradiction)
 
 
 def test_a_source_that_fails_rests_and_another_one_is_asked() -> None:
@@ -273,7 +348,8 @@ def test_any_bytes_grow_a_mirror_or_are_refused(number: int, data: st.DataObject
         mirror.cross()
     try:
         mirror.grow(mutated, PEER)
-    except Corrupt:
+    except Corrupt as error:
+        assert not isinstance(error, Contradiction), "nobody signed it"
         assert mirror.place.offset in (0, mirror.raw.end.offset)
     mirror.close()
     assert verify_shard(DIRECTORY, disk=disk).findings == []

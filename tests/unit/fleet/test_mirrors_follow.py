@@ -14,13 +14,14 @@ from archived_shard import SIZE as ARCHIVED_SIZE
 from archived_shard import WRITTEN, archived
 from fake_nodes import FakeNode, FakeNodes, broken_after
 from mirroring import LIFE, LOG, NAME, live, shown
+from msgspec.structs import replace
 from pruned_source import MINIMUM, SEGMENTS, SOURCE, pruned_note
 from small_shard import OTHER, SIGNER
 
 from muniment.clock import SystemClock
 from muniment.data_names import LOGS
 from muniment.fleet.calls import PeerFailing
-from muniment.fleet.member import State
+from muniment.fleet.member import ShardState, State
 from muniment.fleet.mirror import MirroredShard, Mirrors, MirrorState
 from muniment.fleet.mirror.source import MAX_PIECE, Peer
 from muniment.log.checkpoint import Checkpoint
@@ -134,6 +135,20 @@ def test_the_archive_goes_on_where_no_node_serves_it(running: Running) -> None:
     eventually(lambda: len(segments(running.data)) == len(ARCHIVED_FIRSTS))
 
 
+def test_the_archive_goes_on_where_no_node_shows_what_holds(running: Running) -> None:
+    node = running.nodes.add("n1", shown(WRITTEN.moments[3]), writable=True)
+    node.change = spoilt
+    mirrors = running.make(archived())
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == ARCHIVED_SIZE)
+    assert mirrors.status()[0].failures["damaged"] >= 1 and shard.health.ok
+
+
+def spoilt(answer: httpx.Response) -> httpx.Response:
+    return httpx.Response(200, content=bytes(len(answer.content)), headers=answer.headers)
+
+
 def test_a_shard_that_only_the_archive_has(running: Running) -> None:
     mirrors = running.make(archived())
     mirrors.look()
@@ -142,24 +157,67 @@ def test_a_shard_that_only_the_archive_has(running: Running) -> None:
     assert shard.reader.read(0).entries == WRITTEN.entries[:ARCHIVED_SIZE]
 
 
-def test_another_key_for_the_shard_ends_the_mirror(running: Running) -> None:
-    running.nodes.add("n1", shown(DISK), writable=True)
+def test_another_key_for_the_shard_ends_nothing(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody signs what a member says of a shard: it is told, and not used."""
+    writer = running.nodes.add("n1", shown(live(LIFE[:9])), writable=True)
     mirrors = running.make()
     mirrors.look()
     (shard,) = running.added
-    eventually(lambda: shard.size == SIZE)
+    eventually(lambda: shard.size == writer.shard.size)
     running.nodes.add("n2", shown(DISK), verifier=str(OTHER.verifier))
+    for _ in range(5):
+        mirrors.look()
+    (status,) = mirrors.status()
+    assert status.state is MirrorState.FOLLOWING and shard.health.ok
+    assert status.failures == {"refused-source": 1}
+    (said,) = [one.getMessage() for one in caplog.records if "n2" in one.getMessage()]
+    for part in ("n2.example", "a/b", str(OTHER.verifier), str(SIGNER.verifier)):
+        assert part in said
+    writer.shard = shown(DISK)
+    eventually(lambda: shard.size == SIZE)
+    writer.state = State.LEFT
+    eventually(lambda: mirrors.status()[0].state is MirrorState.UNTRUSTED)
+    assert not shard.health.ok and "n2.example" in shard.health.reason
+    writer.state = State.READY
+    eventually(lambda: shard.health.ok)
+    mark = read_mark(PosixDisk(), running.data, LOG, NAME)
+    assert mark is not None and not mark.problem
+
+
+def test_a_record_with_the_url_of_the_writer_does_not_bar_the_writer(running: Running) -> None:
+    writer = running.nodes.add("n1", shown(live(LIFE[:9])), writable=True)
+    mirrors = running.make()
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == writer.shard.size)
+    state = ShardState(SIZE, str(OTHER.verifier), writable=True, minimum=0)
+    false = replace(writer.member(), node="false", shards={LOG: {NAME: state}})
+    members = running.nodes.members
+    running.nodes.members = lambda: [false, *members()]  # type: ignore[method-assign]
+    mirrors._members = running.nodes.members
+    mirrors.look()
+    assert mirrors.status()[0].failures == {"refused-source": 1}
+    writer.shard = shown(DISK)
+    eventually(lambda: shard.size == SIZE)
+
+
+def test_a_beginning_that_does_not_hold_ends_nothing(running: Running) -> None:
+    liar = running.nodes.add("n1", shown(SOURCE), minimum=MINIMUM)
+    liar.pruned = pruned_note(OTHER).note
+    mirrors = running.make()
     mirrors.look()
     (status,) = mirrors.status()
-    assert status.state is MirrorState.DAMAGED and not shard.health.ok
-    for part in ("n2.example", "a/b", str(OTHER.verifier), str(SIGNER.verifier)):
-        assert part in status.problem
-    mirrors.stop()
-    again = running.make()
-    (opened,) = again.open()
-    assert opened.health.reason == status.problem, "it is known after a restart"
-    again.start()
-    assert again.status()[0].state is MirrorState.DAMAGED
+    assert status.state is MirrorState.REFUSED and "signed" in status.problem
+    asked = len(liar.asked)
+    mirrors.look()
+    assert len(liar.asked) == asked, "it rests"
+    good = running.nodes.add("n2", shown(SOURCE), writable=True, minimum=MINIMUM)
+    good.pruned = pruned_note().note
+    mirrors.look()
+    (shard,) = running.added
+    eventually(lambda: shard.size == SIZE)
 
 
 def test_another_history_at_a_size_ends_the_mirror(running: Running) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ class Site:
         (self.shard,) = shards["default"]
         self.folder = settings.data / "logs" / "default" / self.shard
         first = append(shards["default"][self.shard], LINES[:20])  # type: ignore[arg-type]
+        published(shards["default"][self.shard], 20)  # type: ignore[arg-type]
         self._mirror()
         second = append(shards["default"][self.shard], LINES[20:])  # type: ignore[arg-type]
         close_shards(shards)
@@ -83,6 +85,14 @@ class Site:
 def append(shard: Shard, lines: list[bytes]) -> Acknowledgement:
     chunks = pack_records(lines, "2026-01-01T00:00:00.000000Z", "a", Origin("http", "text"))
     return shard.submit(Batch(chunks)).result(30)
+
+
+def published(shard: Shard, size: int) -> None:
+    """Waits for the checkpoint: what is copied in between is torn."""
+    deadline = time.monotonic() + 30
+    while shard.published_size < size:
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.01)
 
 
 @pytest.fixture

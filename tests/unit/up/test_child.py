@@ -163,6 +163,32 @@ async def test_a_grandchild_that_holds_the_pipe_delays_nobody(
     await asyncio.sleep(0.2)  # the loop sees the end of the pipe
 
 
+@in_loop
+async def test_a_kill_takes_grandchildren_in_groups_of_their_own(
+    output: Output, lines: Lines
+) -> None:
+    stubborn = [sys.executable, "-c", STUBBORN.replace("SIGTERM", "SIGUSR1")]
+    code = f"import subprocess, time; p = subprocess.Popen({stubborn}, start_new_session=True); "
+    child = Child("one", python(code + "print(p.pid); time.sleep(600)"), output)
+    await child.start()
+    await lines.wait(bool)
+    grandchild = int(lines.shown[0])
+    await child.kill(for_good=True)
+    async with asyncio.timeout(30):
+        while _alive(grandchild):
+            await asyncio.sleep(0.01)
+    await child.stop(0)
+
+
+@in_loop
+async def test_how_it_ended_stands_in_its_log(output: Output, lines: Lines) -> None:
+    child = Child("one", python(STUBBORN), output)
+    await child.start()
+    await lines.wait(lambda shown: "up" in shown)
+    await child.stop(0.2)
+    assert lines.shown[-1] == "[ended with SIGKILL]"
+
+
 def test_nothing_outlives_a_parent_that_was_killed() -> None:
     parent = subprocess.Popen(python(PARENT), stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

@@ -87,6 +87,11 @@ def test_what_cannot_be_done_is_told(path: Path) -> None:
     assert asked(path, FakeFleet(), Order("restart")) == [Told(end=1, error="not now")]
 
 
+def test_a_defect_is_told_too(path: Path) -> None:
+    (told,) = asked(path, FakeFleet(), Order("start", node="ingest-1"))
+    assert told == Told(end=2, error="a defect of the fleet: AttributeError; it runs on")
+
+
 def test_a_socket_that_was_left_behind_is_no_fleet(path: Path) -> None:
     with pytest.raises(NotFound, match="no fleet runs"):
         list(ask(path, Order("status")))

@@ -14,7 +14,6 @@ from muniment.errors import SettingsError
 from muniment.log.disk import PosixDisk
 from muniment.settings import Durability
 from muniment.settings.fleet import Role
-from muniment.up.fleet import ports_of
 from muniment.up.places import Places
 from muniment.up.plan import EdgeKind, Plan, Wish, load_plan, make_plan
 from muniment.up.ports import HIGHEST, LOWEST, FreePorts
@@ -51,7 +50,7 @@ def test_without_an_edge_a_query_node_is_asked(places: Places) -> None:
 
 
 def test_every_port_is_given_once(places: Places) -> None:
-    given_out = ports_of(made(places, nodes=20, query=5))
+    given_out = made(places, nodes=20, query=5).ports
     assert len(set(given_out)) == len(given_out) == 3 + 20 * 3 + 5
 
 
@@ -86,7 +85,7 @@ def test_the_first_nodes_stay_and_those_who_left_come_back(counts: list[int]) ->
     plan = made(Places(Path("/fleet")))
     known = {node.name: node.port for node in plan.nodes}
     for count in counts:
-        plan = plan.sized(Role.INGEST, count, FreePorts(ports_of(plan), free=lambda _: True))
+        plan = plan.sized(Role.INGEST, count, FreePorts(plan.ports, free=lambda _: True))
         wanted = [f"ingest-{number}" for number in range(1, count + 1)]
         assert [node.name for node in plan.present(Role.INGEST)] == wanted
         assert len(plan.present(Role.QUERY)) == 1

@@ -12,11 +12,11 @@ import pytest
 from muniment.access import Scope, Tokens
 from muniment.clock import SystemClock
 from muniment.edge import description as edge_description
-from muniment.errors import SettingsError
+from muniment.errors import SettingsError, Unauthenticated
 from muniment.log.disk import PosixDisk
 from muniment.settings import Durability, Settings, load
 from muniment.settings.fleet import Role
-from muniment.up import front
+from muniment.up import front, run
 from muniment.up.places import Places
 from muniment.up.plan import EdgeKind, Plan, Wish, make_plan
 from muniment.up.ports import FreePorts
@@ -39,6 +39,11 @@ def plan_of(places: Places, **wished: object) -> Plan:
 
 def prepared(places: Places, plan: Plan) -> str | None:
     return prepare(places, plan, disk=DISK, clock=SystemClock())
+
+
+def shown(plan: Plan) -> Plan:
+    """The plan after the admin token was shown."""
+    return plan.model_copy(update={"announced": True})
 
 
 def settings(places: Places, name: str) -> Settings:
@@ -81,14 +86,42 @@ def test_the_first_time_there_is_an_admin_token(places: Places) -> None:
     assert tokens.authenticate(token).scopes == {Scope.ADMIN}
     fleet = tokens.authenticate(places.fleet_token.read_text().strip())
     assert (fleet.name, set(fleet.scopes)) == ("fleet", {Scope.READ})
-    assert prepared(places, plan) is None
+    assert prepared(places, shown(plan)) is None
+
+
+def test_an_admin_token_that_nobody_was_shown_is_made_anew(places: Places) -> None:
+    plan = plan_of(places)
+    lost, token = prepared(places, plan), prepared(places, plan)
+    assert lost is not None
+    assert token is not None
+    tokens = Tokens.open(places.tokens)
+    assert tokens.authenticate(token).scopes == {Scope.ADMIN}
+    with pytest.raises(Unauthenticated):
+        tokens.authenticate(lost)
+    places.tokens.unlink()
+    assert prepared(places, shown(plan)) is not None
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters").touch()
+    with pytest.raises(SettingsError, match="holds no fleet, but letters: name another with --dir"):
+        make_folders(Places(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
+
+
+def test_a_start_that_ended_early_is_no_stranger(places: Places) -> None:
+    places.lock.touch()
+    make_folders(places)
+    plan_of(places).save(places.plan, DISK)
+    (places.folder / "notes").touch()
+    make_folders(places)
 
 
 def test_a_lost_fleet_token_is_made_anew(places: Places) -> None:
     prepared(places, plan_of(places))
     old = places.fleet_token.read_text()
     places.fleet_token.unlink()
-    prepared(places, plan_of(places))
+    prepared(places, shown(plan_of(places)))
     assert places.fleet_token.read_text() != old
     assert len(Tokens.open(places.tokens)) == 2
 
@@ -99,7 +132,7 @@ def test_what_is_there_stays(places: Places) -> None:
     mine = places.settings("ingest-1")
     mine.write_text(mine.read_text().replace('segment_age = "1m"', 'segment_age = "2m"'))
     kept = {path: path.read_bytes() for path in places.folder.rglob("*") if path.is_file()}
-    prepared(places, plan)
+    prepared(places, shown(plan))
     assert {path: path.read_bytes() for path in kept} == kept
 
 
@@ -145,6 +178,16 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(places: Places) -> 
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"port {port}: Address already in use"):
+        taken = f"port {port}: Address already in use; name another with --port"
+        with pytest.raises(SettingsError, match=taken):
             front.check_ports(plan_of(places, port=port))
+        with pytest.raises(SettingsError, match="already in use"):
+            run.make(places.folder, Wish(port=port))
+        assert {path.name for path in places.folder.iterdir()} == {"tls"}
         front.check_ports(plan_of(places, port=port, edge="none"))
+
+
+def test_an_address_of_another_machine_is_told_as_such(places: Places) -> None:
+    elsewhere = plan_of(places, host="192.0.2.1")
+    with pytest.raises(SettingsError, match=r"192.0.2.1, port .* name another with --host"):
+        front.check_ports(elsewhere)

@@ -17,6 +17,9 @@ from muniment.errors import AccessDenied, MunimentError, TryLater
 
 LAG_WARNING = 10_000
 
+EDGE_READY = {"ready": True}
+"""What an edge says at `/readyz`: it knows whether nodes are ready, and nothing of their shards."""
+
 
 def look_at_server(
     url: str, token: str | None, ca: Path | None, data: Path, syslog: str
@@ -41,6 +44,9 @@ def _ready(server: Server) -> Iterator[Found]:
         answer = server.get_json("/readyz")
     except TryLater as error:
         yield Found("readiness", FAIL, error.detail)
+        return
+    if answer == EDGE_READY:
+        yield Found("readiness", OK, "an edge: nodes are ready; ask them for their shards")
         return
     shards = answer.get("shards", [])
     bad = [shard for shard in shards if not shard.get("ok")]

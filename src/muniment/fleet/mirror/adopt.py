@@ -8,11 +8,12 @@ from pathlib import Path
 
 from muniment.clock import Clock, rfc3339
 from muniment.data_names import LOGS
-from muniment.errors import Corrupt, InputError
+from muniment.errors import InputError
 from muniment.fleet.mirror.shard import MirroredShard
 from muniment.log.base import Base
 from muniment.log.disk import Disk
 from muniment.log.note import Verifier
+from muniment.log.replay import Contradiction
 from muniment.store.marks import Mark, Why, read_mark, write_mark
 from muniment.store.names import is_key_of
 
@@ -68,7 +69,7 @@ class Nursery:
             shard.stop(mark.problem, mark.at)
         return shard
 
-    def stop(self, shard: MirroredShard, error: Corrupt) -> None:
+    def stop(self, shard: MirroredShard, error: Contradiction) -> None:
         """Ends a mirror for good, and writes down why. Raises OSError."""
         at, evidence = self._now(), list(shard.evidence)
         shard.stop(error.detail, at)

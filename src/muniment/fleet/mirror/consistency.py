@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from muniment.errors import Corrupt
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.merkle import Subtree, node_hash, perfect_root, range_root
-from muniment.log.replay import Damaged
+from muniment.log.replay import Contradiction, Damaged
 from muniment.log.tiles import HASH, WIDTH
 
 Tile = Callable[[int, int, int], bytes]
@@ -21,7 +20,7 @@ Tile = Callable[[int, int, int], bytes]
 
 
 def check_continues(mine: Checkpoint, theirs: Checkpoint, tile: Tile, where: str) -> None:
-    """Raises Corrupt where a larger tree of the same key is not one that goes on from `mine`.
+    """Raises Contradiction where a larger tree of the same key is not one that goes on from `mine`.
 
     Raises Damaged where the tiles are not those of `theirs`, and what `tile` raises.
     """
@@ -41,7 +40,7 @@ def check_continues(mine: Checkpoint, theirs: Checkpoint, tile: Tile, where: str
     found = range_root(0, mine.size, subtree)
     if found != mine.root:
         expected = f"root {mine.root.hex()} at size {mine.size}: this is another history"
-        raise Corrupt(where, mine.size, expected, found.hex())
+        raise Contradiction(where, mine.size, expected, found.hex())
 
 
 def _root(start: int, stop: int, old: int, subtree: Subtree) -> bytes:

@@ -19,7 +19,7 @@ from threading import Event, Lock, Thread
 from muniment.clock import Clock
 from muniment.data_names import LOGS
 from muniment.errors import Corrupt, InputError, MunimentError
-from muniment.fleet.calls import Calls
+from muniment.fleet.calls import Calls, PeerFailing
 from muniment.fleet.member import Member, ShardState
 from muniment.fleet.mirror.adopt import Found, Nursery
 from muniment.fleet.mirror.archive import (
@@ -29,11 +29,15 @@ from muniment.fleet.mirror.archive import (
     archived_verifier,
 )
 from muniment.fleet.mirror.pull import WAIT_SECONDS, Puller
+from muniment.fleet.mirror.rest import LONGEST_REFUSAL, Resting
 from muniment.fleet.mirror.shard import MirroredShard
 from muniment.fleet.mirror.source import Peer, Source
 from muniment.fleet.mirror.status import MirrorState, MirrorStatus
 from muniment.fleet.mirror.witness import Witness
+from muniment.log.base import Base
 from muniment.log.disk import Disk
+from muniment.log.note import Verifier
+from muniment.log.replay import Contradiction
 from muniment.log.shard import NAME
 from muniment.store.port import Store
 
@@ -82,6 +86,7 @@ class Mirrors:
         self._pullers: dict[Place, Puller] = {}
         self._archives: dict[Place, Archived] = {}
         self._refused: dict[Place, tuple[MirrorState, str]] = {}
+        self._unfit = Resting(clock, self._random, LONGEST_REFUSAL)
         self._looked_at_archive = float("-inf")
         self._lock = Lock()
         self._nursery = Nursery(data, disk, clock)
@@ -160,7 +165,7 @@ class Mirrors:
                     problem = f"{log} may not leave {residency}; this node is in {here}"
                     self._refuse((log, name), MirrorState.REFUSED, problem)
                 else:
-                    self._look_at(log, name, member.url, state)
+                    self._look_at(log, name, member, state)
         now = self._clock.monotonic()
         if self._archive is not None and now - self._looked_at_archive > self._archive_interval:
             self._looked_at_archive = now
@@ -172,15 +177,18 @@ class Mirrors:
                 if NAME.fullmatch(name) and not self._writes(log, name):
                     yield log, name, state
 
-    def _look_at(self, log: str, name: str, source: str, state: ShardState) -> None:
-        """Compares what a member says of a shard, or begins to mirror it."""
+    def _look_at(self, log: str, name: str, member: Member, state: ShardState) -> None:
+        """Compares what a member says of a shard, or begins to mirror it.
+
+        Nobody signs what a member says: another key makes it no source of the shard, and no more.
+        """
         puller = self._pullers.get((log, name))
         if puller is None:
-            self._begin(log, name, source, state.verifier, state.minimum)
+            self._begin(log, name, member.url, state.verifier, state.minimum)
         elif state.verifier != puller.shard.verifier and not puller.shard.problem:
-            mine = f"the key {puller.shard.verifier}"
-            where = f"{source}: {log}/{name}"
-            self._stopped(puller.shard, Corrupt(where, puller.shard.size, mine, state.verifier))
+            mine = f"the key kept here is {puller.shard.verifier}"
+            said = f"{member.node} ({member.url}) states the key {state.verifier}, {mine}"
+            puller.dispute(member.node, said)
 
     def _look_at_archive(self, store: Store) -> None:
         for log in self._logs:
@@ -202,12 +210,14 @@ class Mirrors:
         """Makes and follows a new mirror, or says why there is none."""
         if self._ending.is_set() or self._is_damaged(log, name):
             return
+        if self._unfit.rests(f"{log}/{name} {source}"):
+            return
         try:
             if len(self._pullers) >= self._max_shards:
                 raise InputError(f"there are {self._max_shards:,} mirrors already")
             base = None
             if minimum and not self._begins_at_zero(log, name):
-                base = partial(Peer(self._calls, source, self._clock).base, log, name)
+                base = partial(self._base, log, name, source)
             shard = self._nursery.make(Found(log, name, source, verifier, base))
         except (MunimentError, OSError) as error:
             problem = error.detail if isinstance(error, MunimentError) else str(error)
@@ -219,6 +229,14 @@ class Mirrors:
         puller = self._keep(shard)
         self._added(shard)
         puller.start()
+
+    def _base(self, log: str, name: str, source: str, verifier: Verifier) -> Base:
+        """Where a copy begins, of a source. One whose tree does not hold rests a while."""
+        try:
+            return Peer(self._calls, source, self._clock).base(log, name, verifier)
+        except Corrupt as error:
+            self._unfit.longer(f"{log}/{name} {source}")
+            raise PeerFailing(error.detail) from error
 
     def _is_damaged(self, log: str, name: str) -> bool:
         found = self._refused.get((log, name))
@@ -254,7 +272,7 @@ class Mirrors:
         return puller
 
     def _sources(self, shard: MirroredShard) -> list[Source]:
-        """Who has a shard: its writer first, then who has most; the archive where nobody does."""
+        """Who has a shard: its writer first, then who has most; the archive where none is good."""
         found: list[tuple[bool, int, str]] = []
         for member in self._members():
             state = member.shards.get(shard.log, {}).get(shard.name)
@@ -265,8 +283,9 @@ class Mirrors:
         sources: list[Source] = [
             Peer(self._calls, url, self._clock, -size) for _, size, url in sorted(found)
         ]
-        if not sources and self._archive is not None:
-            place = (shard.log, shard.name)
+        place = (shard.log, shard.name)
+        distrusts = self._pullers[place].distrusts
+        if self._archive is not None and all(distrusts(source.name) for source in sources):
             archived = self._archives.get(place)
             if archived is None:
                 archived = Archived(self._archive, self._clock, self._archive_interval)
@@ -278,7 +297,7 @@ class Mirrors:
         """Holds checkpoints that others show against the mirrors once; for tests."""
         self._witness.compare()
 
-    def _stopped(self, shard: MirroredShard, error: Corrupt) -> None:
+    def _stopped(self, shard: MirroredShard, error: Contradiction) -> None:
         _logger.error("%s/%s is not mirrored any more: %s", shard.log, shard.name, error.detail)
         try:
             self._nursery.stop(shard, error)

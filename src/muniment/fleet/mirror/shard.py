@@ -3,19 +3,27 @@
 **This is a detector of split views.** A log that shows one history to some and another to others
 has to sign both with the one key that is kept here since the shard was first seen. Every byte that
 is pulled must go on from the tree that is here, and every signed checkpoint that any node or the
-archive shows for the shard is held against it. What contradicts it ends the mirror of that shard:
-nothing here is overwritten, the checkpoints that disagree are kept in the shard's mark, and the
-shard's health, the metrics and `muniment mirror status` say so until a person has looked.
+archive shows for the shard is held against it. A checkpoint that contradicts it ends the mirror of
+that shard: nothing here is overwritten, the two that disagree are kept in the shard's mark, and the
+shard's health, the metrics and `muniment mirror status` say so until a person has looked. Anybody
+can show what is not signed by that key: it ends nothing, and is asked for elsewhere.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import Self
 
-from muniment.errors import Corrupt, Expired, InputError, NoSuchEntry, SignatureInvalid
+from muniment.errors import (
+    Corrupt,
+    Expired,
+    InputError,
+    NoSuchEntry,
+    SignatureInvalid,
+    StorageFailing,
+)
 from muniment.fleet.mirror.consistency import Tile, check_continues
 from muniment.log import Health
 from muniment.log.base import Base
@@ -24,7 +32,7 @@ from muniment.log.disk import Disk, PosixDisk, write_file
 from muniment.log.growing import Growing, Grown
 from muniment.log.note import Note, Verifier
 from muniment.log.raw import End, RawSegments
-from muniment.log.replay import Damaged
+from muniment.log.replay import Contradiction, Damaged
 from muniment.log.shard import VERIFIER
 from muniment.store.read_only import ReadOnlyShard
 
@@ -41,7 +49,7 @@ class MirroredShard(ReadOnlyShard):
     def __init__(self, log: str, directory: Path, disk: Disk, growing: Growing) -> None:
         super().__init__(log, directory, disk, detail="a mirror")
         self._growing = growing
-        self._growth = RLock()
+        self._growth, self._claiming = RLock(), Lock()
         self._closed = False
         self.reader.advance(growing.size)  # what has expired counts, also before anything came
         self._published = self.reader.size
@@ -49,6 +57,8 @@ class MirroredShard(ReadOnlyShard):
         self.problem = ""
         self.evidence: tuple[str, ...] = ()
         self.since = ""
+        self.untrusted = ("", "")
+        """Why none of those who have it can be used now, and since when; empty where one can."""
 
     @classmethod
     def create(
@@ -88,15 +98,22 @@ class MirroredShard(ReadOnlyShard):
 
     @property
     def health(self) -> Health:
-        """Well, unless what was seen of the shard contradicts itself."""
+        """Well, unless its key contradicts itself, or nobody shows what holds under it."""
         if self.problem:
             return Health(False, self.problem, self.since)
+        if self.untrusted[0]:
+            return Health(False, *self.untrusted)
         return super().health
 
     @property
     def place(self) -> End:
         """From where bytes are to come next."""
         return self._growing.place
+
+    @property
+    def end(self) -> End:
+        """Where the durable bytes end."""
+        return self._growing.end
 
     @property
     def root(self) -> bytes:
@@ -111,15 +128,30 @@ class MirroredShard(ReadOnlyShard):
     def grow(self, data: bytes, source: str) -> None:
         """Takes the bytes at `place`; what is whole and holds is durable and shown afterwards.
 
-        Raises Damaged for spoilt bytes, any other Corrupt where they contradict what is here,
-        StorageFailing, OSError. Then the bytes that are not in the files are forgotten.
+        Raises Damaged for spoilt bytes, Contradiction where a checkpoint in them holds and what is
+        here does so too, any other Corrupt for bytes that do not hold, StorageFailing, OSError.
+        Then the bytes that are not in the files are forgotten.
         """
         with self._growth:
             if self.ended:
                 return
             self._growing.source = source
-            for grown in self._growing.take(data):
-                self._grown(grown)
+            try:
+                for grown in self._growing.take(data):
+                    self._grown(grown)
+            except Corrupt:
+                self._weigh(self._growing.stated, source)
+                raise
+
+    def _weigh(self, note: str, source: str) -> None:
+        """Holds what bytes state that were refused against the tree. Raises Contradiction."""
+        if note:
+            try:
+                self.compare(note, source)
+            except Contradiction:
+                raise
+            except Corrupt:
+                return  # it is not signed: the refusal says enough
 
     def _grown(self, grown: Grown) -> None:
         for batch in grown.ids:
@@ -143,15 +175,18 @@ class MirroredShard(ReadOnlyShard):
     def compare(self, note: str, source: str) -> None:
         """Holds a checkpoint that a source shows against the tree here.
 
-        One that is ahead is kept until this mirror has come so far. Raises Damaged where it is no
-        checkpoint, any other Corrupt where it contradicts what is here.
+        One that is ahead is kept until this mirror has come so far. Raises Contradiction where its
+        signature holds and it is not of the tree here, Damaged where it is no checkpoint, any other
+        Corrupt where it is not one of the shard's key.
         """
         where = f"{source}: {self.log}/{self.name}: checkpoint"
-        self._claims[self._claimed(note, where)] = (note, where)
-        while len(self._claims) > MOST_CLAIMS:
-            self._claims.popitem(last=False)
-        for claimed in [claimed for claimed in self._claims if claimed.size <= self.size]:
-            self._agrees(claimed, *self._claims.pop(claimed))
+        claimed = self._claimed(note, where)
+        with self._claiming:
+            self._claims[claimed] = (note, where)
+            while len(self._claims) > MOST_CLAIMS:
+                self._claims.popitem(last=False)
+            for claimed in [claimed for claimed in self._claims if claimed.size <= self.size]:
+                self._agrees(claimed, *self._claims.pop(claimed))
 
     def check_continues(self, note: str, source: str, tile: Tile) -> None:
         """Asks a source for the tiles that show whether its checkpoint goes on from here.
@@ -165,9 +200,7 @@ class MirroredShard(ReadOnlyShard):
             return
         try:
             check_continues(mine, theirs, tile, where)
-        except Damaged:
-            raise
-        except Corrupt:
+        except Contradiction:
             self.evidence = (note, own)
             raise
 
@@ -192,10 +225,12 @@ class MirroredShard(ReadOnlyShard):
             root = self.reader.root_at(checkpoint.size)
         except (Expired, NoSuchEntry):
             return  # it cannot be computed any more
+        except Corrupt as error:
+            raise StorageFailing(error.detail) from error  # these files, not the source
         if root != checkpoint.root:
             self.evidence = (note, self._checkpoint or "")
             expected = f"root {root.hex()} at size {checkpoint.size}: this is another history"
-            raise Corrupt(where, checkpoint.size, expected, checkpoint.root.hex())
+            raise Contradiction(where, checkpoint.size, expected, checkpoint.root.hex())
 
     def stop(self, problem: str, since: str) -> None:
         """Grows no more: a person has to look."""

@@ -29,7 +29,7 @@ ANSWER_SECONDS = 60.0
 MAX_NOTE = 64 << 10
 
 MAX_BASE = 1 << 24
-"""Hashes of 256 expired entries each that a mirror begins with: 512 MiB, 4 thousand million entries.
+"""Hashes, of 256 expired entries each, that a mirror begins with at most: 512 MiB.
 
 A shard's key signs any number, and who announces a shard states its key.
 """

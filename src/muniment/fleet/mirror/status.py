@@ -14,12 +14,14 @@ MOST_SEEN = 256
 
 
 class MirrorState(StrEnum):
-    """`following` pulls; `waiting` has no source that answers; `refused` could not be begun;
-    `damaged` is stopped: what was seen of the shard, or its files here, contradict each other.
+    """`following` pulls; `waiting` has no source that answers; `untrusted` has only sources that
+    showed what does not hold; `refused` could not be begun; `damaged` is stopped: the shard's key
+    has signed two histories, or the files here do not hold.
     """
 
     FOLLOWING = "following"
     WAITING = "waiting"
+    UNTRUSTED = "untrusted"
     REFUSED = "refused"
     DAMAGED = "damaged"
 
@@ -31,7 +33,8 @@ class MirrorStatus:
     `root` is in hex, `checkpoint` the newest signed one, `source` where it pulls from. `lag` are
     entries that a source has and this mirror has not, `lag_seconds` how long the first of them has
     been known of. `entries` and `bytes` were mirrored since the start; `failures` counts by reason:
-    `unreachable`, `damaged`, `expired`, `disk`, `settings`, `contradiction`, `fault`.
+    `unreachable`, `damaged`, `refused-source`, `expired`, `disk`, `settings`, `contradiction`,
+    `fault`.
     """
 
     log: str

@@ -8,11 +8,11 @@ from functools import partial
 from random import Random
 from threading import Event, Thread
 
-from muniment.errors import Corrupt, MunimentError
+from muniment.errors import Corrupt, MunimentError, StorageFailing
 from muniment.fleet.mirror.pull import Puller
 from muniment.fleet.mirror.shard import MirroredShard
 from muniment.fleet.mirror.source import Source
-from muniment.log.replay import Damaged
+from muniment.log.replay import Contradiction
 
 COMPARE_SECONDS = 30.0
 DOUBT_SECONDS = 1.0
@@ -32,7 +32,7 @@ class Witness:
         self,
         pullers: Callable[[], Sequence[Puller]],
         sources: Callable[[MirroredShard], Sequence[Source]],
-        stopped: Callable[[MirroredShard, Corrupt], None],
+        stopped: Callable[[MirroredShard, Contradiction], None],
         random: Random,
     ) -> None:
         self._pullers, self._sources, self._stopped = pullers, sources, stopped
@@ -81,24 +81,32 @@ class Witness:
                 if shard.problem or source.name in silent or self._ending.is_set():
                     continue
                 try:
-                    _ask(shard, source, stands_still or bool(puller.trouble))
-                except Damaged as error:
-                    puller.meters.failures["damaged"] += 1
-                    _logger.warning("%s", error.detail)
-                except Corrupt as error:
+                    in_doubt = stands_still or puller.trouble or puller.distrusts(source.name)
+                    if _ask(shard, source, bool(in_doubt)):
+                        puller.trust_checkpoint(source.name)
+                except Contradiction as error:
                     puller.meters.failures["contradiction"] += 1
                     self._stopped(shard, error)
+                except Corrupt as error:
+                    puller.distrust_checkpoint(source.name, error)
+                except StorageFailing as error:
+                    puller.meters.failures["disk"] += 1
+                    _logger.warning("%s/%s: this node's disk: %s", *place, error.detail)
                 except (MunimentError, OSError) as error:
                     silent.add(source.name)
                     _logger.debug("%s: no checkpoint: %s", source.name, error)
 
 
-def _ask(shard: MirroredShard, source: Source, in_doubt: bool) -> None:
-    """Compares one checkpoint. One that is ahead of a mirror that goes on is left to that."""
+def _ask(shard: MirroredShard, source: Source, in_doubt: bool) -> bool:
+    """Compares one checkpoint; says whether there is one that holds.
+
+    One that is ahead of a mirror that goes on is left to that.
+    """
     note = source.checkpoint(shard.log, shard.name)
     if note is None:
-        return
+        return False
     shard.compare(note, source.name)
     if in_doubt:
         tile = partial(source.tile, shard.log, shard.name)
         shard.check_continues(note, source.name, tile)
+    return True

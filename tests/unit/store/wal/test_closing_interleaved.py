@@ -14,7 +14,7 @@ from threading import Event, current_thread
 from time import sleep
 
 import pytest
-from live_shard import DIRECTORY, SIGNER, TINY, entry, lines
+from live_shard import DIRECTORY, SIGNER, TINY, entry, eventually, lines
 from simulated_disk import SimulatedDisk
 from simulator import Call, Fault, SimulatedStore
 
@@ -24,14 +24,18 @@ from muniment.errors import Corrupt, MunimentError, NotFound
 from muniment.log import Acknowledgement, Shard, ShardReader
 from muniment.log.disk import PosixDisk
 from muniment.settings.store import WalSettings
-from muniment.store import closing
+from muniment.store import closing, shard_copy
 from muniment.store.archive import Archive, Destination, Rules, lane
 from muniment.store.closing import close_out
+from muniment.store.names import segment_key
 from muniment.store.shard_copy import lay_down
-from muniment.store.wal import Claim, Node, claim
+from muniment.store.wal import Claim, Node, claim, progress
 
 LOG, NAME = "web", DIRECTORY.name
 CLOSER = "closer"
+RECENT = 6
+"""Segments that are laid down whole; a shard of these tests is small enough for all of them."""
+
 KEY = f"keys/{LOG}/{NAME}"
 DISK, CLOCK = PosixDisk(), SystemClock()
 
@@ -63,6 +67,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane, "LONGEST_PAUSE", 0.05)
     monkeypatch.setattr(lane, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(closing, "PAUSE", 0.005)
+    monkeypatch.setattr(progress, "SPACING", 0.0)
 
 
 class World:
@@ -75,12 +80,17 @@ class World:
         self.wal.put(KEY, b"sealed")
         self.kept: dict[str, int] = {}
         self.hung = Event()
+        self.views: list[tuple[str, SimulatedStore]] = []
+
+    def calls_of(self, node: str) -> list[Call]:
+        return [call for name, store in self.views if name == node for call in store.calls]
 
     def seen_by(self, node: str, chance: float) -> tuple[SimulatedStore, SimulatedStore, Bad]:
         bad = Bad(Random(self.random.random()), chance)
         stores = self.wal.seen_by(node), self.primary.seen_by(node)
         for store in stores:
             store.faults.plan = bad
+            self.views.append((node, store))
         return *stores, bad
 
     def claim(self, store: SimulatedStore, node: str) -> Claim:
@@ -100,9 +110,9 @@ class World:
 class Writer:
     """The node that has the shard: it writes, seals, carries and cleans."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, chance: float = 0.05) -> None:
         self.world = world
-        self.wal, self.primary, _ = world.seen_by("old", 0.05)
+        self.wal, self.primary, _ = world.seen_by("old", chance)
         data = world.root / "old"
         folder = data / LOGS / LOG / NAME
         folder.parent.mkdir(parents=True)
@@ -156,13 +166,13 @@ class Writer:
         self.claim.close()
 
 
-def close(world: World, node: str, chance: float) -> int:
+def close(world: World, node: str, chance: float, tries: int = 400) -> int:
     """Closes the shard as `Replication.close_out` does, again and again.
 
     Returns its size, or -1 where another node closed it.
     """
     random = Random(world.random.random())
-    for _ in range(400):
+    for _ in range(tries):
         wal, primary, bad = world.seen_by(node, chance)
         bad.deaths = 1
         scratch, stopping = world.root / node, Event()
@@ -191,7 +201,7 @@ def close(world: World, node: str, chance: float) -> int:
             finally:
                 found.close()
         except Corrupt as error:
-            if "missing" not in str(error) and "gone" not in str(error):
+            if "missing" not in str(error):  # another node has just archived and cleaned it
                 raise
         except (MunimentError, Died, NotFound):
             if random.random() < 0.3:  # a crash leaves what was there
@@ -238,3 +248,55 @@ def test_what_was_acknowledged_is_in_the_archive_once_at_its_place(
         text: entry(text) for text in world.kept
     }
     assert len(set(entries)) == len(entries)
+
+
+def test_of_a_long_shard_only_the_end_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_copy, "newest", lambda firsts, _length: firsts[-RECENT:])
+    world = World(tmp_path, 0)
+    writer = Writer(world, chance=0.0)
+    for number in range(30):
+        writer.send(f"{number}", 8)
+        writer.hear()
+        if number >= 24:  # the newest segments hold checkpoints
+            assert writer.shard.wait_published(writer.shard.size, 60)
+    writer.shard.seal()
+    eventually(lambda: writer.archive.covered(LOG, NAME) == writer.shard.size)
+    writer.send("last", 3)
+    writer.hear()
+    sleep(0.1)
+    writer.claim._cleaner.step(writer.archive.covered(LOG, NAME))
+    assert len(list(world.wal.list(f"wal/{LOG}/{NAME}/"))) < 20
+    assert close(world, "b", 0.0) == writer.shard.size
+    segments = {key for key in world.primary.backing.keys if key.endswith(".seg")}
+    read = {call.key for call in world.calls_of("b") if call.operation == "get_range"} & segments
+    assert len(segments) > RECENT + 5
+    assert 0 < len(read) <= RECENT + 2
+    writer.close()
+    assert len(list(archived(world))) == 243
+
+
+def test_a_segment_that_rots_before_it_is_read_back_keeps_the_shard_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its writer could not confirm is not taken for archived by whoever closes the shard."""
+    monkeypatch.setattr(shard_copy, "newest", lambda firsts, _length: firsts[-RECENT:])
+    world = World(tmp_path, 0)
+    writer = Writer(world, chance=0.0)
+    rotten = segment_key(LOG, NAME, 0)
+    world.primary.put_if_absent(rotten, b"something else")
+    for number in range(30):
+        writer.send(f"{number}", 8)
+        writer.hear()
+        if number >= 24:  # the newest segments hold checkpoints
+            assert writer.shard.wait_published(writer.shard.size, 60)
+    writer.shard.seal()
+    eventually(lambda: sum(key.endswith(".seg") for key in world.primary.backing.keys) > 6)
+    writer.close()
+    with pytest.raises(AssertionError, match="does not come to an end"):
+        close(world, "b", 0.0, tries=2)
+    assert world.wal.head(KEY) is not None
+    found = world.claim(world.wal, "c")
+    assert sum(append.size - append.first for append in found.appends(0)) == 240
+    found.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness.cluster import cluster, edges
+from .harness.cluster import Cluster, cluster, edges
 from .harness.cluster_check import assert_promises_kept
 from .harness.cluster_load import load
 
@@ -29,12 +29,22 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+def move(fleet: Cluster, disk: Path) -> None:
+    """Gives the node a disk of its own, with all that it has."""
+    data = fleet.folder / NODE / "data"
+    fleet.up("kill", NODE)
+    shutil.copytree(data, disk, dirs_exist_ok=True)
+    shutil.rmtree(data)
+    data.symlink_to(disk)
+    fleet.up("start", NODE)
+    fleet.wait_ready(NODE)
+
+
 @pytest.mark.parametrize("edge", edges(1))
 def test_a_node_without_room_is_passed_over(small_disk: Path, edge: str) -> None:
     with cluster(edge=edge) as fleet:
-        (fleet.folder / NODE).mkdir(parents=True)
-        (fleet.folder / NODE / "data").symlink_to(small_disk)
         fleet.start()
+        move(fleet, small_disk)
         with load(fleet) as clients:
             clients.wait_more()
             filler = fill(small_disk)

@@ -18,7 +18,7 @@ from .harness.cluster_load import load
 from .harness.server import LOG
 from .harness.writers import Kept, Sent
 
-SECONDS = float(os.environ.get("MUNIMENT_TEST_SPIKE_SECONDS", "30"))
+SECONDS = float(os.environ.get("MUNIMENT_TEST_SPIKE_SECONDS", "15"))
 CLIENTS = 32
 USUAL_PAUSE = 0.25
 """Seconds between the requests of a usual writer: a spike is to be many times that."""

@@ -16,7 +16,7 @@ from .harness.ceph import Ceph
 from .harness.fleet import Fleet
 from .harness.story import Story, assert_nothing_twice
 
-RUNS = int(os.environ.get("MUNIMENT_TEST_DISASTERS", "50"))
+RUNS = int(os.environ.get("MUNIMENT_TEST_DISASTERS", "20"))
 SEED = 20_261_122
 
 

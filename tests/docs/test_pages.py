@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,14 @@ PLACE = Block(
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
+def folder() -> Iterator[Path]:
+    """A folder with a short name: a path of a Unix socket has some hundred characters at most."""
+    with tempfile.TemporaryDirectory(prefix="page-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def reader(folder: Path) -> Iterator[Reader]:
     listen, syslog, edge, web = (f"127.0.0.1:{free_port()}" for _ in range(4))
     fleet = str(free_port())
     replaced = {
@@ -50,9 +58,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "MUNIMENT_SYSLOG": syslog,
         "MUNIMENT_URL": f"http://{listen}",
     }
-    shutil.copy(SAMPLES / "haproxy" / "udp_rfc3164_len8192.log", tmp_path / "haproxy.log")
-    shutil.copy(SAMPLES / "nginx" / "access_combined.log", tmp_path / "access.log")
-    someone = Reader(tmp_path, replaced, f"http://{listen}", variables)
+    shutil.copy(SAMPLES / "haproxy" / "udp_rfc3164_len8192.log", folder / "haproxy.log")
+    shutil.copy(SAMPLES / "nginx" / "access_combined.log", folder / "access.log")
+    someone = Reader(folder, replaced, f"http://{listen}", variables)
     yield someone
     someone.stop()
 

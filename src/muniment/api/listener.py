@@ -20,35 +20,19 @@ from muniment.receive.sockets import bound_address
 from muniment.settings import Network
 
 
-class HttpListener:
-    """A Receiver: what comes through `door` and nothing else, on a bound socket."""
+class BoundServer:
+    """An HTTP server on a bound socket of its own, started and stopped as a Receiver is."""
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        name: str,
-        context: Context,
-        door: Door,
-        *,
-        tls: ssl.SSLContext | None = None,
-        proxies: Sequence[Network] = (),
-    ) -> None:
+    def __init__(self, listener: socket.socket, name: str, server: HttpServer) -> None:
         self.name = name
-        self._socket = listener
+        self._socket, self._server = listener, server
         self._address = str(bound_address(listener))
-        app = _app(context, door)
-        self._server = HttpServer(app, context, listener, tls, door, proxies, name)
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
         """Where it listens."""
         return self._address
-
-    @property
-    def counts(self) -> Sequence[Count]:
-        """Its own numbers; what protocols receive over HTTP is counted in one place for all."""
-        return self._server.acceptor.counts
 
     async def start(self) -> None:
         """Begins to take requests."""
@@ -63,6 +47,29 @@ class HttpListener:
             return
         self._server.stop()
         await self._serving
+
+
+class HttpListener(BoundServer):
+    """A Receiver: what comes through `door` and nothing else, on a bound socket."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        name: str,
+        context: Context,
+        door: Door,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxies: Sequence[Network] = (),
+    ) -> None:
+        app = _app(context, door)
+        server = HttpServer(app, context, listener, tls, door, proxies, name)
+        super().__init__(listener, name, server)
+
+    @property
+    def counts(self) -> Sequence[Count]:
+        """Its own numbers; what protocols receive over HTTP is counted in one place for all."""
+        return self._server.acceptor.counts
 
 
 def _app(context: Context, door: Door) -> ASGIApp:

@@ -6,7 +6,6 @@ they ask in plain HTTP, and learn one word: no log, no shard, no size.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Sequence
 
@@ -16,49 +15,28 @@ from starlette.types import Receive, Scope, Send
 from muniment.api.context import Context
 from muniment.api.doors import Door
 from muniment.api.health import why_not_ready
+from muniment.api.listener import BoundServer
 from muniment.api.problems import plain_problem
 from muniment.api.server import HttpServer
 from muniment.receive.port import Count
-from muniment.receive.sockets import bound_address
 
 NAME = "probes"
 MAX_CONNECTIONS = 100
 
 
-class ProbeListener:
+class ProbeListener(BoundServer):
     """A Receiver of nothing: `GET` and `HEAD` of `/healthz` and `/readyz` on a bound socket."""
 
     def __init__(self, listener: socket.socket, context: Context) -> None:
-        self.name = NAME
-        self._context, self._socket = context, listener
-        self._address = str(bound_address(listener))
+        self._context = context
         door = Door(context.guard, (), "", native=False, connections=MAX_CONNECTIONS)
-        self._server = HttpServer(self._answer, context, listener, door=door, name=NAME)
-        self._serving: asyncio.Task[None] | None = None
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return self._address
+        server = HttpServer(self._answer, context, listener, door=door, name=NAME)
+        super().__init__(listener, NAME, server)
 
     @property
     def counts(self) -> Sequence[Count]:
         """None: that it was asked is nothing to count."""
         return ()
-
-    async def start(self) -> None:
-        """Begins to answer."""
-        self._serving = asyncio.create_task(self._server.serve())
-        while not self._server.started and not self._serving.done():
-            await asyncio.sleep(0.005)
-
-    async def stop(self) -> None:
-        """Answers what is under way, and ends."""
-        if self._serving is None:
-            self._socket.close()
-            return
-        self._server.stop()
-        await self._serving
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = self._response(scope["method"], scope["path"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
-from .harness.process import Process
+from .harness.process import Process, command_line
 from .harness.server import LOG, MunimentServer, serving
 from .harness.story import Story, assert_nothing_twice
 from .harness.waiting import wait_for
@@ -41,14 +42,10 @@ def wait_for_query_processes_to_end(server: MunimentServer) -> None:
     data = str(server.data).encode()
 
     def others() -> list[int]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                command = path.read_bytes()
-            except OSError:
-                continue
-            if data in command and b"muniment.query" in command:
-                found.append(int(path.parent.name))
+        lines = {
+            pid: command_line(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        }
+        found = [pid for pid, line in lines.items() if data in line and b"muniment.query" in line]
         return [pid for pid in found if pid != server.query_pid]
 
     wait_for(lambda: not others(), "the query processes of killed servers to end")

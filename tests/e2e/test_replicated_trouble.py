@@ -126,7 +126,7 @@ def test_a_node_waits_refuses_says_why_and_goes_on(
         "answers again",
         120,
     )
-    assert trouble_of(node) == ""
+    wait_for(lambda: trouble_of(node) == "", "the node to be ready")
     for client in clients:
         client.finish()
         assert client.unanswered is None

@@ -108,6 +108,14 @@ def descendants(pid: int) -> list[int]:
     return found + [lower for child in found for lower in descendants(child)]
 
 
+def command_line(pid: int) -> bytes:
+    """Returns the command line of a process, with NUL between its words; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and is no zombie."""
     try:

@@ -14,7 +14,7 @@ import httpx
 from muniment.log import ShardReader
 from muniment.log.disk import Disk, PosixDisk
 
-from .process import Process, children, free_port, resident_bytes
+from .process import Process, children, command_line, free_port, resident_bytes
 from .waiting import wait_for
 
 LOG = "default"
@@ -81,11 +81,8 @@ class MunimentServer:
         """The process id of the query process."""
 
         def found() -> list[int]:
-            return [
-                pid
-                for pid in children(self.process.pid)
-                if b"muniment.query" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            ]
+            below = children(self.process.pid)
+            return [pid for pid in below if b"muniment.query" in command_line(pid)]
 
         return int(wait_for(found, "a query process")[0])
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 from api_parts import NAME, FailingShard, ScriptedQuery, Serve, Served, eventually
+
+from muniment.api.protocol import BoundedProtocol
 
 ENTRIES = "/api/v1/logs/default/entries"
 HEAD = (
@@ -266,10 +270,39 @@ def test_a_writer_that_does_not_read_its_answers_is_cut_off(
     one = HEAD + b"Content-Length: 1\r\n\r\na"
     with served.connect() as connection:
         connection.settimeout(60)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         with contextlib.suppress(ConnectionError):
             for _ in range(20_000):
                 connection.sendall(one * 8)
                 time.sleep(0.004)
         eventually(lambda: served.context.meters.connections == 0)
     eventually(lambda: served.context.budget.held == 0)
+
+
+class Unread:
+    """A transport that was closed while its last bytes wait for a peer that does not read."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return True
+
+
+def test_a_client_that_does_not_read_its_refusal_is_cut_off(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is closed here waits until the last of it was read, but not for ever."""
+    monkeypatch.setattr("muniment.api.protocol.WRITE_SECONDS", 0.5)
+    served = serve()
+    with served.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        eventually(lambda: served.server.server_state.total_requests == 1)
+        (there,) = served.server.server_state.connections
+        assert isinstance(there, BoundedProtocol)
+        monkeypatch.setattr(there, "transport", Unread(there.transport))
+        eventually(lambda: served.context.meters.connections == 0)
+    assert served.context.meters.slow_connections == 1

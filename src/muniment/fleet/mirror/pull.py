@@ -236,10 +236,10 @@ class Puller:
 
     def _failed(self, source: Source, error: MunimentError) -> None:
         """Lets a source rest, longer than the last time."""
-        self.meters.failures[_reason(error)] += 1
         if self.trouble != error.detail:
             _logger.warning("%s/%s: %s", self.shard.log, self.shard.name, error.detail)
         self.trouble = error.detail
+        self.meters.failures[_reason(error)] += 1
         self._resting.longer(source.name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -42,9 +41,8 @@ def wait_for_query_processes_to_end(server: MunimentServer) -> None:
     data = str(server.data).encode()
 
     def others() -> list[int]:
-        lines = {
-            pid: command_line(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-        }
+        pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        lines = {pid: command_line(pid) for pid in pids}
         found = [pid for pid, line in lines.items() if data in line and b"muniment.query" in line]
         return [pid for pid in found if pid != server.query_pid]
 

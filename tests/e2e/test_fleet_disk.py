@@ -40,7 +40,7 @@ def move(fleet: Cluster, disk: Path) -> None:
     fleet.wait_ready(NODE)
 
 
-@pytest.mark.parametrize("edge", edges(1))
+@pytest.mark.parametrize("edge", edges("haproxy"))
 def test_a_node_without_room_is_passed_over(small_disk: Path, edge: str) -> None:
     with cluster(edge=edge) as fleet:
         fleet.start()

@@ -13,7 +13,7 @@ from .harness.cluster_load import load
 SECONDS = 60 if LONGER else 15
 
 
-@pytest.mark.parametrize("edge", edges(1))
+@pytest.mark.parametrize("edge", edges("nginx"))
 def test_a_node_that_hangs_is_passed_over(edge: str) -> None:
     with cluster(edge=edge) as fleet:
         fleet.start()

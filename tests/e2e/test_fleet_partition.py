@@ -15,7 +15,7 @@ from muniment.up import run
 from muniment.up.plan import EdgeKind, Wish
 
 from .harness.ceph import Ceph
-from .harness.cluster import LONGER, Cluster, cluster
+from .harness.cluster import LONGER, Cluster, cluster, edges
 from .harness.cluster_check import assert_promises_kept
 from .harness.cluster_load import load
 from .harness.cluster_network import Namespace, namespace
@@ -57,8 +57,9 @@ def with_own_links(fleet: Cluster, network: Namespace, store: Ceph) -> None:
     fleet.wrap = ["ip", "netns", "exec", network.name]
 
 
-def test_a_node_is_cut_off_from_the_store(network: Namespace, ceph: Ceph) -> None:
-    with cluster() as fleet:
+@pytest.mark.parametrize("edge", edges("nginx"))
+def test_a_node_is_cut_off_from_the_store(network: Namespace, ceph: Ceph, edge: str) -> None:
+    with cluster(edge=edge) as fleet:
         with_own_links(fleet, network, ceph)
         fleet.start()
         with load(fleet) as clients:
@@ -68,7 +69,7 @@ def test_a_node_is_cut_off_from_the_store(network: Namespace, ceph: Ceph) -> Non
                 clients.wait_more(60)
             clients.wait_more(60)
             clients.finish()
-            print(clients.told(f"a node cut off from the store for {SECONDS} s"))
+            print(clients.told(f"a node cut off from the store for {SECONDS} s behind {edge}"))
         assert {kept.answer["durability"] for kept in clients.kept} == {"replicated"}
         assert_promises_kept(fleet, clients)
         assert fleet.stop() == 0

@@ -9,7 +9,7 @@ from .harness.cluster_check import assert_promises_kept
 from .harness.cluster_load import load
 
 
-@pytest.mark.parametrize("edge", edges(1))
+@pytest.mark.parametrize("edge", edges("haproxy"))
 def test_a_rolling_restart_is_not_noticed(edge: str) -> None:
     with cluster(edge=edge) as fleet:
         fleet.start()

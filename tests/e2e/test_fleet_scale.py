@@ -19,7 +19,7 @@ def there(fleet: Cluster) -> set[str]:
     return {name for name in fleet.status() if name.startswith("ingest")}
 
 
-@pytest.mark.parametrize("edge", edges(1))
+@pytest.mark.parametrize("edge", edges("nginx"))
 def test_three_become_five_and_then_two(edge: str) -> None:
     with cluster(edge=edge) as fleet:
         fleet.start()

@@ -67,7 +67,7 @@ class Spike:
             self.strange.append(f"{answer.status_code} {dict(answer.headers)} {answer.text[:200]}")
 
 
-@pytest.mark.parametrize("edge", edges(1))
+@pytest.mark.parametrize("edge", edges("haproxy"))
 def test_a_spike_is_taken_or_refused_and_is_over_when_it_is_over(
     edge: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

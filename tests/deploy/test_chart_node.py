@@ -92,7 +92,7 @@ def test_its_probes_answer_and_strangers_get_nowhere(
     process, port, probe = node
 
     def ready() -> bool:
-        return httpx.get(f"http://127.0.0.1:{probe}/readyz").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{probe}/readyz", timeout=60).status_code == 200
 
     wait_for(ready, "the node to be ready")
     assert httpx.get(f"http://127.0.0.1:{probe}/healthz").status_code == 200

@@ -21,11 +21,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 _BLOCK = re.compile(r"^( *)```sh([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_STARTING_SECONDS = 30.0
+_STARTING_SECONDS = 120.0
 _VARIABLES = ".variables"
 
 
@@ -103,7 +102,18 @@ class Reader:
         if "muniment serve" in text:
             self.wait_ready()
         else:
+            self._wait_listening(text)
             time.sleep(1)
+
+    def _wait_listening(self, text: str) -> None:
+        """Waits for the ports of other servers, without a word to them that they would log."""
+        for config in re.findall(r"haproxy -f (\S+)", text):
+            text += (self.folder / config).read_text()
+        ports = re.findall(r"(?:http\.server |bind 127\.0\.0\.1:)(\d+)", text)
+        deadline = time.monotonic() + _STARTING_SECONDS
+        while not all(_listens(int(port)) for port in ports):
+            assert time.monotonic() < deadline, f"nobody listens on one of {ports}"
+            time.sleep(0.1)
 
     def wait_ready(self) -> None:
         """Waits until Muniment answers on the page's address."""
@@ -112,7 +122,7 @@ class Reader:
             try:
                 with urlopen(f"{self.url}/readyz", timeout=5):
                     return
-            except (URLError, ConnectionError):
+            except OSError:
                 assert time.monotonic() < deadline, "Muniment did not become ready"
                 time.sleep(0.1)
 
@@ -133,6 +143,11 @@ class Reader:
         binaries = str(Path(sys.executable).parent)
         path = f"{binaries}:{os.environ['PATH']}:/usr/sbin"
         return {**os.environ, **self.variables, "PATH": path, "HOME": str(self.folder)}
+
+
+def _listens(port: int) -> bool:
+    """Whether somebody listens on a port (0A is the kernel's name for that state)."""
+    return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
 def free_port() -> int:

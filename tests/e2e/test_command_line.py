@@ -21,7 +21,7 @@ def test_search_and_sql_answer_what_was_asked_of_haproxy(edge: Edge, tmp_path: P
     path = f"/cli/{uuid.uuid4().hex}"
     done = ab(edge.haproxy.url("web", path), 40)
     query = f"path:{path} via:syslog-udp"
-    wait_for(lambda: len(list(edge.muniment.rows(query))) == done, "the rows")
+    wait_for(lambda: len(list(edge.muniment.rows(f"path:{path}"))) == 2 * done, "the rows")
     at = ["--url", edge.muniment.url]
 
     status, printed = muniment("search", query, "--json", "--limit", 100, *at, cwd=tmp_path)

@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MunimentServer]
 
 def client(server: MunimentServer, path: str = "", **more: Any) -> Any:
     """A client that tries again for a while, as one would set it for shipping logs."""
-    retries = {"max_retries": 60, "retry_backoff_base": 0.05, "retry_backoff_cap": 0.5}
+    retries = {"max_retries": 300, "retry_backoff_base": 0.05, "retry_backoff_cap": 0.5}
     return elasticsearch.Elasticsearch(server.url + path, **{**retries, **more})
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from .harness.cluster import Cluster, cluster, edges
 from .harness.cluster_check import assert_promises_kept
 from .harness.cluster_load import Load, load
+from .harness.waiting import wait_for
 
 
 def shards_written(clients: Load) -> set[str]:
@@ -26,7 +25,7 @@ def test_three_become_five_and_then_two(edge: str) -> None:
         with load(fleet) as clients:
             fleet.up("scale", "5")
             assert there(fleet) == {f"ingest-{number}" for number in range(1, 6)}
-            time.sleep(2)
+            wait_for(lambda: len(shards_written(clients)) == 5, "entries at every node", 120)
             clients.wait_more()
             fleet.up("scale", "2")
             assert there(fleet) == {"ingest-1", "ingest-2"}
@@ -42,12 +41,12 @@ def test_a_fleet_that_was_stopped_goes_on() -> None:
     with cluster(nodes=2) as fleet:
         fleet.start()
         with load(fleet, "a") as first:
-            time.sleep(1)
+            wait_for(lambda: len(shards_written(first)) == 2, "entries at both nodes")
             first.finish()
         assert fleet.stop() == 0
         fleet.start()
         with load(fleet, "b") as second:
-            time.sleep(1)
+            wait_for(lambda: len(shards_written(second)) == 2, "entries at both nodes")
             second.finish()
         both = Load([*first.writers, *second.writers], [], [*first.senders, *second.senders])
         assert shards_written(first) == shards_written(second)

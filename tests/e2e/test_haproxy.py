@@ -218,12 +218,22 @@ def test_every_datagram_that_haproxy_sent_is_an_entry_byte_for_byte(edge: Edge) 
     one = exchange(edge.haproxy.ports["web"], request(f"/last/{mark()}"))
     rows_of(edge, f"load_balancer.name:web src_endpoint.port:{one.client_port} path:/last/*", 1)
 
-    entries = [split_entry(entry) for entry in edge.muniment.stored()]
-    by_udp = [raw for header, raw in entries if b'"via":"syslog-udp"' in header]
+    sent: list[bytes] = []
+    entries: list[tuple[bytes, bytes]] = []
+
+    def stored(way: bytes) -> list[bytes]:
+        return [raw for header, raw in entries if b'"via":"%b"' % way in header]
+
+    def arrived() -> bool:
+        sent[:] = edge.haproxy.capture.datagrams
+        entries[:] = [split_entry(entry) for entry in edge.muniment.stored()]
+        return len(stored(b"syslog-udp")) == len(sent)
+
+    wait_for(arrived, lambda: f"{len(sent)} datagrams, there are {len(stored(b'syslog-udp'))}")
+    by_udp, by_tcp = stored(b"syslog-udp"), stored(b"syslog-tcp")
 
     # The newline at the end of a datagram is framing, as it is on TCP.
-    assert by_udp == [datagram.removesuffix(b"\n") for datagram in edge.haproxy.capture.datagrams]
-    by_tcp = [raw for header, raw in entries if b'"via":"syslog-tcp"' in header]
+    assert by_udp == [datagram.removesuffix(b"\n") for datagram in sent]
     assert Counter(map(message, by_tcp)) == Counter(map(message, by_udp))
 
 

@@ -52,7 +52,7 @@ class Watched:
         """What an act led to: all that is told until a later change of a server is told."""
         before = len(self.changes())
         act()
-        wait_for(lambda: len(self.changes()) > before, "a change event", 15)
+        wait_for(lambda: len(self.changes()) > before, "a change event")
         self.marker = self.marker % 200 + 1
         assert self.haproxy.ask(f"set server app/marker weight {self.marker}") == ""
 
@@ -60,7 +60,7 @@ class Watched:
             changes = self.changes()[before:]
             return any(one["object"] == MARKER for one in changes)
 
-        wait_for(marked, "the event of the marker", 15)
+        wait_for(marked, "the event of the marker")
         return [one for one in self.changes()[before:] if one["object"] != MARKER]
 
 
@@ -268,9 +268,9 @@ def test_counters_count_what_the_log_has(watched: Watched) -> None:
 
     for name, requests in (("quiet", 7), ("secure", 1)):
         served, lines = before[name]
-        wait_for(lambda n=name, s=served + requests: counter(n)["served"] >= s, "the counter", 15)
+        wait_for(lambda n=name, s=served + requests: counter(n)["served"] >= s, "the counter")
         assert counter(name)["served"] == served + requests
-        wait_for(lambda n=name, s=lines + requests: logged(n) >= s, "the lines", 15)
+        wait_for(lambda n=name, s=lines + requests: logged(n) >= s, "the lines")
         assert logged(name) == lines + requests
     wait_for(lambda: list(watched.muniment.rows("frontend:secure handshake")), "the handshake")
 

@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MunimentServer]
 class Handler(logging_loki.LokiHandler):
     """The handler, with a session that tries again, and keeping what went wrong."""
 
-    def __init__(self, url: str, version: str = "1", tries: int = 60, auth=None) -> None:
+    def __init__(self, url: str, version: str = "1", tries: int = 300, auth=None) -> None:
         super().__init__(url, tags={"job": "edge"}, version=version, auth=auth)
         self.emitter.session_class = lambda: session(tries)
         self.answered = 0

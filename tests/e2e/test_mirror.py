@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from muniment.log.verify import verify_shard
@@ -181,5 +180,5 @@ def test_a_source_that_was_put_back_and_tells_another_history_is_found_out(
     assert pair.query.entry(39, shard).endswith(b"entry 39 ")
     code, printed = muniment("mirror", "status", "--url", pair.query.url, cwd=tmp_path)
     assert code == 1 and "damaged" in printed
-    metrics = httpx.get(f"{pair.query.url}/metrics").text
+    metrics = pair.query.http.get("/metrics").text
     assert f'muniment_mirror_ok{{log="{LOG}",shard="{shard}"}} 0.0' in metrics

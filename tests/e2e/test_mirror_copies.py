@@ -83,6 +83,7 @@ def put(server: MunimentServer, lines: list[str], key: str = "") -> None:
         f"{server.url}/api/v1/logs/{LOG}/entries",
         content="\n".join(lines).encode(),
         headers={"content-type": "text/plain"} | ({"idempotency-key": key} if key else {}),
+        timeout=60,
     )
     assert answer.status_code == 201, answer.text
 
@@ -110,7 +111,7 @@ def test_a_batch_that_went_to_two_nodes_is_found_once(nodes: Nodes, tmp_path: Pa
         f'muniment_index_conflicts_total{{log="{LOG}"}} 1.0',
     }
     wait_for(
-        lambda: expected <= set(httpx.get(f"{nodes.query.url}/metrics").text.splitlines()),
+        lambda: expected <= set(nodes.query.http.get("/metrics").text.splitlines()),
         "the copies to be counted",
     )
 

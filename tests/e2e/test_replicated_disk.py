@@ -31,7 +31,7 @@ class Batches:
     """Batches of about 200 KB that hardly compress, posted one after the other."""
 
     def __init__(self, server: MunimentServer) -> None:
-        self.client = httpx.Client(base_url=server.url, timeout=5)
+        self.client = httpx.Client(base_url=server.url, timeout=10)
         self.kept: list[Kept] = []
         self._random = Random(1)
         self._count = 0
@@ -46,7 +46,7 @@ class Batches:
         """Returns the status, or 0 where nothing is answered in time."""
         try:
             answer = sent.post(self.client)
-        except httpx.ReadTimeout:
+        except httpx.TimeoutException:
             return 0
         if answer.status_code == 201:
             self.kept.append(Kept(sent, answer.json()))
@@ -59,14 +59,20 @@ def test_a_full_disk_loses_and_doubles_nothing(fleet: Fleet, small_disk: Path) -
     server = fleet.node(small_disk / "data")
     server.start()
     batches = Batches(server)
-    status, sent = 201, batches.next()
-    while status == 201:
-        sent = batches.next()
-        status = batches.post(sent)
-    assert batches.kept and status in (0, 503)
-    waiting = [sent]
-    wait_for(lambda: server.http.get("/readyz").status_code == 503, "the node to say so")
-    assert "No space left" in server.http.get("/readyz").text
+    waiting: list[Sent] = []
+
+    def full() -> bool:
+        """Fills the disk; a batch may also fail to be taken because the store is slow."""
+        status = 201
+        while status == 201:
+            sent = batches.next()
+            status = batches.post(sent)
+        assert status in (0, 503)
+        waiting.append(sent)
+        return "No space left" in server.http.get("/readyz").text
+
+    wait_for(full, "the node to say that its disk is full", 120)
+    assert batches.kept and server.http.get("/readyz").status_code == 503
     refused = batches.next()
     assert batches.post(refused) == 503
     waiting.append(refused)

@@ -119,7 +119,7 @@ def test_a_node_waits_refuses_says_why_and_goes_on(
     with trouble(ceph):
         answer = wait_for(lambda: refusal(node), "a refusal")
         assert answer["type"].endswith("store-failing")
-        assert "the write-ahead store" in trouble_of(node)
+        wait_for(lambda: "the write-ahead store" in trouble_of(node), "the node to say so")
         counts = [len(client.kept) for client in clients]
     wait_for(
         lambda: all(len(c.kept) > n for c, n in zip(clients, counts, strict=True)),

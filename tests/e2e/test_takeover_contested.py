@@ -11,7 +11,7 @@ import pytest
 
 from .harness.ceph import Ceph
 from .harness.fleet import Fleet
-from .harness.server import LOG
+from .harness.server import LOG, MunimentServer
 from .harness.waiting import wait_for
 from .test_takeover import assert_all_there, kept, writers
 
@@ -42,9 +42,15 @@ def test_owners_that_are_fenced_while_they_write_archive_and_clean(fleet: Fleet)
     last = writers(owner, "last")
     promised += kept(last, 3)
     assert_all_there(owner, promised)
-    wait_for(lambda: all(s["ok"] for s in owner.get("/readyz")["stores"]), "a well archive")
+    wait_for(lambda: is_well(owner), "a well node and archive")
     owner.stop()
     fleet.verify(owner, [one.answer["receipt"] for one in promised])
+
+
+def is_well(server: MunimentServer) -> bool:
+    """Whether a node is ready and so is its archive."""
+    answer = server.http.get("/readyz")
+    return answer.status_code == 200 and all(one["ok"] for one in answer.json()["stores"])
 
 
 def test_two_takeovers_at_once(fleet: Fleet) -> None:
@@ -86,7 +92,9 @@ def test_there_and_back_again(fleet: Fleet) -> None:
     (log,) = one.get("/api/v1/logs")["logs"]
     assert shard in {found["shard"] for found in log["shards"]}
     wait_for(lambda: other.append(b"late").status_code == 503, "the other one to refuse")
-    again = kept(writers(one, "again"), 1)
+    clients = writers(one, "again")
+    wait_for(lambda: all(client.kept for client in clients), "answers")
+    again = kept(clients)
     assert shard in {found.answer["shard"] for found in again}
     stored = {found.answer["shard"] for found in again}
     assert stored, "nothing was taken"

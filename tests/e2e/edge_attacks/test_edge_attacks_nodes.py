@@ -65,10 +65,11 @@ def test_a_token_that_may_write_reads_nothing(fleet: EdgeFleet) -> None:
             owner.get(entry)
 
         def known() -> bool:
-            """Nodes look at the file of the tokens now and then."""
-            answers = [client.get("/api/v1/logs", headers=bearer(reading)) for _ in range(4)]
-            written = [client.post(WRITE, content=b"w", headers={**TEXT, **bearer(writing)})]
-            return {one.status_code for one in (*answers, *written)} <= {200, 201}
+            """Nodes look at the file of the tokens now and then; so often, each is asked."""
+            headers = {**TEXT, **bearer(writing)}
+            answers = [client.get("/api/v1/logs", headers=bearer(reading)) for _ in range(16)]
+            answers += [client.post(WRITE, content=b"w", headers=headers) for _ in range(16)]
+            return {one.status_code for one in answers} <= {200, 201}
 
         wait_for(known, "all nodes to know the new tokens")
         for path in (entry, "/api/v1/logs", "/api/v1/logs/default/search", "/api/v1/tokens"):

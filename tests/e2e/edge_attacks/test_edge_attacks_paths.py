@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.harness.attacks_client import request, statuses
 from tests.e2e.harness.attacks_edges import AttackedEdge, attacked
+from tests.e2e.harness.waiting import wait_for
 
 ENTRIES = "/api/v1/logs/default/entries"
 SHARD = "/api/v1/logs/default/shards/f52943dc/entries/0"
@@ -24,12 +25,16 @@ def inner(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attac
 
 
 def test_writes_go_to_those_who_take_them_and_reads_to_those_who_answer(edge: AttackedEdge) -> None:
+    def both_take_their_part() -> bool:
+        edge.client().ask("POST", ENTRIES, "Content-Type: text/plain", body=b"split-again")
+        return all(node.of("split-") for node in edge.ingest)
+
     for number in range(8):
         edge.client().ask("POST", ENTRIES, "Content-Type: text/plain", body=b"split-%d" % number)
         edge.client().ask("GET", f"/api/v1/logs/default/search?q=apart-{number}")
+    wait_for(both_take_their_part, "both to take their part", 30)
     assert edge.query.of("split-") == [] and len(edge.query.of("apart-")) == 8
     assert [one for node in edge.ingest for one in node.of("apart-")] == []
-    assert all(node.of("split-") for node in edge.ingest), "both take their part"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

@@ -15,6 +15,7 @@ from tests.authority import SERVER, Issued
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)")
 _MOMENT = 0.3
+_HANDSHAKE = 30.0
 _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
 
 
@@ -56,24 +57,29 @@ class Client:
     def connection(
         self, *protocols: str, seconds: float = 10, context: ssl.SSLContext | None = None
     ) -> Iterator[ssl.SSLSocket]:
-        """An open connection to the edge."""
+        """An open connection to the edge; `seconds` is the time-out of what is done with it."""
+        made = context or self.tls(*protocols)  # first: an edge counts from the connection on
         address, source = ("127.0.0.1", self.port), (self.source, 0)
-        with socket.create_connection(address, seconds, source) as plain:
-            made = context or self.tls(*protocols)
-            with made.wrap_socket(plain, server_hostname=SERVER) as stream:
-                yield stream
+        with (
+            socket.create_connection(address, _HANDSHAKE, source) as plain,
+            made.wrap_socket(plain, server_hostname=SERVER) as stream,
+        ):
+            stream.settimeout(seconds)
+            yield stream
 
-    def send(self, *pieces: bytes, seconds: float = 10, pause: float = 0.0) -> list[Said]:
+    def send(
+        self, *pieces: bytes, seconds: float = 10, pause: float = 0.0, moment: float = _MOMENT
+    ) -> list[Said]:
         """Sends pieces and returns the answers; reads until the edge closes or says no more.
 
-        No more is said when `seconds` have passed, or a moment after a whole answer.
+        No more is said when `seconds` have passed, or a `moment` after a whole answer.
         """
         with self.connection(seconds=seconds) as stream:
             with contextlib.suppress(OSError):
                 for piece in pieces:
                     stream.sendall(piece)
                     time.sleep(pause)
-            return answers(received(stream, seconds))
+            return answers(received(stream, seconds, moment))
 
     def ask(
         self, method: str, path: str, *headers: str, body: bytes = b"", host: str = SERVER
@@ -100,10 +106,10 @@ def request(method: str, path: str, *headers: str, body: bytes = b"", host: str 
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def received(stream: ssl.SSLSocket, seconds: float) -> bytes:
+def received(stream: ssl.SSLSocket, seconds: float, moment: float = _MOMENT) -> bytes:
     """Reads until the other side closes or says that it will; `seconds` at most.
 
-    After a whole answer on a connection that stays open, another one has a moment to come.
+    After a whole answer on a connection that stays open, another one has a `moment` to come.
     """
     held = bytearray()
     end = time.monotonic() + seconds
@@ -112,7 +118,7 @@ def received(stream: ssl.SSLSocket, seconds: float) -> bytes:
             whole, last = _whole(bytes(held))
             if whole and last:
                 break
-            stream.settimeout(min(left, _MOMENT) if whole else left)
+            stream.settimeout(min(left, moment) if whole else left)
             data = stream.recv(65_536)
             if not data:
                 break

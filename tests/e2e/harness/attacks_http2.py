@@ -66,10 +66,11 @@ def ask_h2(
         connection.initiate_connection()
         sent = connection.data_to_send()
         sent += _raw(connection, 1, headers, end=not body)
-        stream.sendall(sent)
-        if body:
-            time.sleep(late)
-            stream.sendall(_frame(0x0, 0x1, 1, body))
+        with contextlib.suppress(OSError):  # what is refused may be cut off before all is sent
+            stream.sendall(sent)
+            if body:
+                time.sleep(late)
+                stream.sendall(_frame(0x0, 0x1, 1, body))
         return _answer(stream, body, seconds)
 
 

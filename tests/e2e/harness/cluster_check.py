@@ -47,7 +47,7 @@ def wait_for_shard(cluster: Cluster, shard: str, size: int) -> None:
     wait_for(
         lambda: int(cluster.shards().get(shard, {}).get("size", -1)) >= size,
         lambda: f"{shard} to have {size} entries: {cluster.shards()}",
-        45,
+        90,
     )
 
 

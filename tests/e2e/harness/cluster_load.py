@@ -171,7 +171,7 @@ class Load:
         """Every acknowledgement."""
         return [kept for writer in self.writers for kept in writer.kept]
 
-    def wait_more(self, seconds: float = 30.0) -> float:
+    def wait_more(self, seconds: float = 1.5 * PATIENCE) -> float:
         """Waits until every writer was answered once more; returns how long that took."""
         began, before = time.monotonic(), [len(writer.kept) for writer in self.writers]
         while time.monotonic() - began < seconds:

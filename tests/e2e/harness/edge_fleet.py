@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -192,7 +193,7 @@ class EdgeFleet:
 
     def _stop(self) -> None:
         if self.edge is not None:
-            self.edge.stop(30.0)
+            self.edge.stop()
 
     def said(self) -> str:
         """What the edge wrote."""
@@ -256,7 +257,7 @@ class EdgeFleet:
         finally:
             stopping.set()
             for thread in running:
-                thread.join(60)
+                thread.join(120)
 
     def _write(
         self, traffic: Traffic, stopping: threading.Event, lock: threading.Lock, again: bool
@@ -266,8 +267,8 @@ class EdgeFleet:
                 key = uuid.uuid4().hex
                 body = f"load {key}".encode()
                 failure = self._send(client, key, body)
-                for _ in range(20 if again and failure else 0):
-                    stopping.wait(0.1)
+                for _ in range(300 if again and failure else 0):
+                    time.sleep(0.1)
                     failure = self._send(client, key, body)
                     if not failure:
                         break

@@ -32,7 +32,7 @@ node = "{node}"
 
 [wal]
 {wal}
-patience = 1
+patience = 4
 timeout = 3
 takeover_secret = "{secret}"
 

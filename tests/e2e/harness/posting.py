@@ -24,7 +24,7 @@ class Post:
     body: bytes
 
 
-def session(tries: int = 60):
+def session(tries: int = 300):
     """A session that tries again after refused and lost connections, 429 and 503."""
     from urllib3.util import Retry
 

@@ -58,7 +58,7 @@ class Process:
         """All that it wrote so far."""
         return self.output.read_text(errors="replace")
 
-    def wait_listening(self, port: int, seconds: float = 30.0) -> None:
+    def wait_listening(self, port: int, seconds: float = 120.0) -> None:
         """Waits until a TCP port takes connections."""
 
         def listening() -> bool:
@@ -76,16 +76,16 @@ class Process:
     def kill(self) -> None:
         """kill -9 of the process alone; what it started has to notice by itself."""
         self._child.kill()
-        self._child.wait(10)
+        self._child.wait(60)
 
-    def stop(self, seconds: float = 20.0) -> int:
+    def stop(self, seconds: float = 90.0) -> int:
         """Asks it to end, then ends its whole group; returns the exit status."""
         if self.running:
             self._child.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(seconds)
         self.end_group()
-        return self._child.wait(10)
+        return self._child.wait(60)
 
     def end_group(self) -> None:
         """kill -9 of the process and of everything it started."""

@@ -65,10 +65,13 @@ class MunimentServer:
         def ready() -> bool:
             assert self.process.running, f"the server ended:\n{self.process.printed()[-4000:]}"
             with contextlib.suppress(httpx.TransportError):
-                return self.http.get("/readyz", timeout=5).status_code == 200
+                answer = self.http.get("/readyz", timeout=5)
+                search = answer.json().get("search", {}) if answer.status_code == 200 else {}
+                starting = "process is starting" in str(search.get("reason", ""))
+                return answer.status_code == 200 and not starting
             return False
 
-        wait_for(ready, "the server to be ready")
+        wait_for(ready, "the server to be ready", 120)
 
     @property
     def process(self) -> Process:

@@ -67,11 +67,11 @@ class Writer:
     def finish(self) -> None:
         """Ends after the request under way."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(180)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=20) as client:
+        with httpx.Client(base_url=self.url, timeout=150) as client:
             while not self._stop.is_set():
                 sent = self._next()
                 try:

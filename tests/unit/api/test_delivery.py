@@ -54,7 +54,7 @@ def entries(shard: Any) -> list[tuple[dict[str, Any], bytes]]:
 
 @pytest.fixture
 def client(serve: Serve) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=serve().url, trust_env=False) as found:
+    with httpx.Client(timeout=60, base_url=serve().url, trust_env=False) as found:
         yield found
 
 
@@ -62,7 +62,7 @@ def client(serve: Serve) -> Iterator[httpx.Client]:
 def guarded(serve: Serve) -> Iterator[tuple[httpx.Client, Context]]:
     """A server that asks everybody for a token."""
     served = serve(required=True)
-    with httpx.Client(base_url=served.url, trust_env=False) as found:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as found:
         yield found, served.context
 
 
@@ -234,7 +234,7 @@ def test_counts_are_on_the_metrics_page(client: httpx.Client, shard: FailingShar
 
 def test_an_index_too_far_behind_makes_senders_wait(serve: Serve, query: ScriptedQuery) -> None:
     query.behind = 0
-    with httpx.Client(base_url=serve(index_lag=10).url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=serve(index_lag=10).url, trust_env=False) as client:
         assert client.post(AUDIT, json=events("a")).is_success
         query.behind = 11
         answer = client.post(AUDIT, json=events("b"))
@@ -242,7 +242,7 @@ def test_an_index_too_far_behind_makes_senders_wait(serve: Serve, query: Scripte
 
 
 def test_a_body_over_the_limit_is_refused_in_the_words_of_the_protocol(serve: Serve) -> None:
-    with httpx.Client(base_url=serve(body=1_000, decompressed=2_000).url) as client:
+    with httpx.Client(timeout=60, base_url=serve(body=1_000, decompressed=2_000).url) as client:
         many = events(*map(str, range(100)))
         answer = client.post(AUDIT, json=many)
         assert (answer.status_code, answer.json()["kind"]) == (413, "Status")

@@ -47,7 +47,7 @@ def test_a_log_with_one_sound_shard_is_ready(served: Served, shard: FailingShard
     broken = FailingShard(shard._shard)
     broken.health = FAILING
     served.context.logs["default"]["00000000"] = broken  # type: ignore[index]
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 200
         assert [one["ok"] for one in answer.json()["shards"]] == [True, False]
@@ -63,7 +63,7 @@ def test_a_query_node_is_ready_whatever_becomes_of_the_shards_of_others(
 ) -> None:
     served.context.takes = False
     shard.health = FAILING
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 200
         assert [one["ok"] for one in answer.json()["shards"]] == [False]
@@ -81,7 +81,7 @@ def test_search_that_is_down_does_not_keep_entries_out(
 
 def test_a_node_that_stops_is_not_ready(served: Served) -> None:
     served.context.stopping.set()
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 503
         assert "stopping" in answer.json()["detail"]
@@ -89,7 +89,7 @@ def test_a_node_that_stops_is_not_ready(served: Served) -> None:
 
 def test_a_node_that_starts_takes_entries_before_it_is_ready(served: Served) -> None:
     served.context.starting = True
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         assert client.get("/readyz").status_code == 503
         sent = client.post(
             "/api/v1/logs/default/entries", content=b"x", headers={"content-type": "text/plain"}

@@ -43,7 +43,9 @@ def post(client: httpx.Client, state: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("what", ROUTES)
 def test_who_may_not_read_sees_nothing(serve: Serve, what: str) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{serve(required=True).port}") as stranger:
+    with httpx.Client(
+        timeout=60, base_url=f"http://127.0.0.1:{serve(required=True).port}"
+    ) as stranger:
         assert stranger.get(url(what), params={"object": OBJECT}).status_code == 401
 
 

@@ -87,7 +87,7 @@ def header(shard: FailingShard, index: int = 0) -> dict[str, Any]:
 
 
 def test_its_protocol_is_taken_and_nothing_else(listen: Listen, shard: FailingShard) -> None:
-    with httpx.Client(base_url=listen("kubernetes"), trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=listen("kubernetes"), trust_env=False) as client:
         assert client.post(AUDIT, json=EVENTS).status_code == 200
         assert client.post(f"/in/default{AUDIT}", json=EVENTS).status_code == 200
         text = {"content-type": "text/plain"}
@@ -100,7 +100,7 @@ def test_its_protocol_is_taken_and_nothing_else(listen: Listen, shard: FailingSh
 
 
 def test_its_probes_are_answered(listen: Listen) -> None:
-    with httpx.Client(base_url=listen("elastic", "loki"), trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=listen("elastic", "loki"), trust_env=False) as client:
         assert "version" in client.get("/").json()
         assert client.get("/ready").status_code == 200
         assert client.get("/services/collector/health").status_code == 404
@@ -119,7 +119,9 @@ def test_tokens_are_asked_for_where_it_says_so(
     listen: Listen, context: Context, shard: FailingShard
 ) -> None:
     token = context.tokens.create("api-server", [Scope.WRITE])
-    with httpx.Client(base_url=listen("kubernetes", required=True), trust_env=False) as client:
+    with httpx.Client(
+        timeout=60, base_url=listen("kubernetes", required=True), trust_env=False
+    ) as client:
         assert client.post(AUDIT, json=EVENTS).status_code == 401
         headers = {"authorization": f"Bearer {token}"}
         assert client.post(AUDIT, json=EVENTS, headers=headers).status_code == 200
@@ -129,7 +131,9 @@ def test_tokens_are_asked_for_where_it_says_so(
 def test_the_parser_of_the_lines_inside_is_the_listeners(
     listen: Listen, shard: FailingShard
 ) -> None:
-    with httpx.Client(base_url=listen("elastic", inner="nginx"), trust_env=False) as client:
+    with httpx.Client(
+        timeout=60, base_url=listen("elastic", inner="nginx"), trust_env=False
+    ) as client:
         body = b'{"create":{}}\n{"message":"a line"}\n'
         ndjson = {"content-type": "application/x-ndjson"}
         assert client.post("/_bulk", content=body, headers=ndjson).is_success
@@ -181,7 +185,7 @@ def test_a_client_certificate_gives_the_right_to_write_and_a_name(
     url = listen("kubernetes", required=True, tls=tls)
     trust = ssl.create_default_context(cafile=str(authority.certificate))
     trust.load_cert_chain(*astuple(authority.issue("kube-apiserver")))
-    with httpx.Client(base_url=url, verify=trust, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=url, verify=trust, trust_env=False) as client:
         assert client.post(AUDIT, json=EVENTS).status_code == 200
         token = context.tokens.create("shipper", [Scope.READ])
         headers = {"authorization": f"Bearer {token}"}
@@ -192,7 +196,7 @@ def test_a_client_certificate_gives_the_right_to_write_and_a_name(
         if issued is not None:
             other.load_cert_chain(*astuple(issued))
         with (
-            httpx.Client(base_url=url, verify=other, trust_env=False) as client,
+            httpx.Client(timeout=60, base_url=url, verify=other, trust_env=False) as client,
             pytest.raises(httpx.TransportError),
         ):
             client.post(AUDIT, json=EVENTS)

@@ -26,7 +26,7 @@ async def _look(tmp_path: Path, shard: FailingShard) -> None:
     await listener.start()
     url = f"http://{listener.address}"
     try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=60, base_url=url, trust_env=False) as client:
             for path in ("/healthz", "/readyz"):
                 answer = await client.get(path)
                 assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

@@ -76,7 +76,7 @@ def test_a_body_that_does_not_come_is_given_up(
 def test_after_an_answer_the_connection_waits_for_the_next_request(serve: Serve) -> None:
     """The time-out of a head begins with its first byte, not with the answer before."""
     served = serve(header_seconds=0.1)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         slow_before = served.context.meters.slow_connections
         for _ in range(3):
             assert client.get("/healthz").is_success
@@ -158,7 +158,7 @@ def test_a_pipeline_without_end_is_cut_off(served: Served, shard: FailingShard) 
     with served.connect() as connection, contextlib.suppress(ConnectionError):
         connection.sendall(one * 10_000)
         everything(connection)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         assert client.get("/healthz").is_success
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_http_is_a_problem(served: Served, shard: FailingShard, sent:
 def test_an_answer_that_comes_early_is_read_by_a_client_that_sends_on(serve: Serve) -> None:
     """The body of a refused request is drained, so that the refusal is not lost to a reset."""
     served = serve(body=1_000)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         for _ in range(3):
             big = client.post(ENTRIES, content=b"x" * 8_000_000, headers={"content-type": "a/b"})
             assert big.status_code == 415

@@ -184,7 +184,7 @@ def test_a_narrower_partial_tile_stays_there(filled: httpx.Client) -> None:
 def test_where_tokens_are_required_shared_caches_keep_nothing(serve: Serve) -> None:
     served = serve(required=True)
     both = token(served.context, Scope.WRITE, Scope.READ)
-    with httpx.Client(base_url=served.url, headers=both, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, headers=both, trust_env=False) as client:
         client.post(
             "/api/v1/logs/default/entries", content=b"x", headers={"content-type": "text/plain"}
         ).raise_for_status()
@@ -195,7 +195,7 @@ def test_where_tokens_are_required_shared_caches_keep_nothing(serve: Serve) -> N
 def test_reading_needs_the_right(serve: Serve) -> None:
     served = serve(required=True)
     writer = token(served.context, Scope.WRITE)
-    with httpx.Client(base_url=served.url, headers=writer, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, headers=writer, trust_env=False) as client:
         for path in ("/api/v1/logs", f"{SHARD}/entries/0", f"{TLOG}/checkpoint", "/metrics"):
             assert client.get(path).status_code == 403
         for path in ("search", "histogram", "tail"):

@@ -78,7 +78,7 @@ def test_a_first_start_says_where_it_is_and_shows_its_token_once(
             return found
 
         eventually(lambda: size() == 2)
-        assert client.get("/readyz").json()["search"]["ok"]
+        eventually(lambda: client.get("/readyz").json()["search"]["ok"])
         assert client.get("/api/v1/logs", headers={"authorization": "Bearer x"}).status_code == 401
     assert first.end() == 0
     assert len(TOKEN.findall(first.said)) == 1

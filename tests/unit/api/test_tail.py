@@ -118,7 +118,7 @@ def test_the_tail_outlives_the_query_process(client: httpx.Client, query: Script
 
 def test_the_number_of_tails_is_bounded(serve: Serve) -> None:
     served = serve(tails=1)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         with client.stream("GET", TAIL) as first:
             lines = first.iter_lines()
             assert next(lines)

@@ -52,7 +52,7 @@ def test_a_token_goes_over_tls(serve: Serve, certificate: tuple[Path, Path]) -> 
     served = serve(required=True, tls=tls_context(*certificate))
     trust = ssl.create_default_context(cafile=str(certificate[0]))
     url = f"https://localhost:{served.port}"
-    with httpx.Client(base_url=url, verify=trust, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=url, verify=trust, trust_env=False) as client:
         assert client.get("/api/v1/logs").status_code == 401
         assert client.get("/api/v1/logs", headers=token(served.context)).is_success
 

@@ -25,7 +25,7 @@ def admin(serve: Serve) -> Iterator[tuple[httpx.Client, Context]]:
     served = serve(required=True)
     token = served.context.tokens.create("chief", [Scope.ADMIN])
     headers = {"authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=served.url, headers=headers, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, headers=headers, trust_env=False) as client:
         yield client, served.context
 
 
@@ -124,7 +124,7 @@ def test_nobody_else_may(
 
 
 def test_the_local_user_needs_the_token_of_an_administrator(serve: Serve) -> None:
-    with httpx.Client(base_url=serve().url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=serve().url, trust_env=False) as client:
         assert client.get(TOKENS).status_code == 403
 
 
@@ -138,7 +138,7 @@ def test_where_a_fleet_shares_a_file_changes_are_sent_there(
     shared = SharedTokens.open(file)
     served.context.tokens, served.context.guard._tokens = shared, shared
     headers = {"authorization": f"Bearer {chief}"}
-    with httpx.Client(base_url=served.url, headers=headers, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, headers=headers, trust_env=False) as client:
         listed = client.get(TOKENS).json()["tokens"]
         assert [one["name"] for one in listed] == ["chief", "lb"]
         for answer in (

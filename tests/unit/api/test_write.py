@@ -171,7 +171,7 @@ def test_a_log_that_is_not_there(client: httpx.Client, log: str) -> None:
 
 def test_a_body_over_the_bound(serve: Serve) -> None:
     served = serve(body=1_000)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         assert client.post(ENTRIES, content=b"x" * 1_000, headers=TEXT).is_success
         problem(client.post(ENTRIES, content=b"x" * 1_001, headers=TEXT), 413, "too-large")
         pieces = iter([b"x" * 600, b"x" * 600])
@@ -205,7 +205,7 @@ def test_a_full_queue_and_a_failing_disk_say_when_to_come_again(
 def test_the_memory_of_all_bodies_is_bounded(serve: Serve) -> None:
     served = serve(bodies=1 << 20)
     served.context.budget.take(1 << 20)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         problem(client.post(ENTRIES, content=b"x", headers=TEXT), 429, "overloaded")
         served.context.budget.give_back(1 << 20)
         assert client.post(ENTRIES, content=b"x", headers=TEXT).is_success
@@ -216,7 +216,7 @@ def test_a_log_whose_index_cannot_follow_says_when_to_come_again(
     serve: Serve, query: ScriptedQuery, shard: FailingShard
 ) -> None:
     served = serve(index_lag=1_000)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         query.behind = 0
         assert client.post(ENTRIES, content=b"x", headers=TEXT).is_success
         query.behind = 1_001
@@ -256,7 +256,7 @@ def test_writing_needs_the_right(client: httpx.Client, context: Context) -> None
 
 def test_where_tokens_are_required_a_write_without_one_is_refused(serve: Serve) -> None:
     served = serve(required=True)
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
+    with httpx.Client(timeout=60, base_url=served.url, trust_env=False) as client:
         answer = client.post(ENTRIES, content=b"x", headers=TEXT)
         problem(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"].startswith("Bearer")

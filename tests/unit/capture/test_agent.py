@@ -43,7 +43,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_module, "FIRST_PAUSE", 0.01)
 
 
-def run(directory: Path, text: str, until: str = "", seconds: float = 20) -> None:
+def run(directory: Path, text: str, *until: str, seconds: float = 60) -> None:
     """Runs an agent, whose endpoint is not there, until its status says so."""
     config = directory / "capture.toml"
     config.write_text(text)
@@ -53,7 +53,7 @@ def run(directory: Path, text: str, until: str = "", seconds: float = 20) -> Non
     thread.start()
     status = directory / "state" / "status.json"
     for _ in range(int(seconds / 0.02)):
-        if status.exists() and until in status.read_text():
+        if status.exists() and all(one in status.read_text() for one in until):
             break
         stopping.wait(0.02)
     stopping.set()
@@ -75,7 +75,7 @@ def actions(directory: Path) -> list[str]:
 
 def test_what_it_captures_waits_in_the_spool_behind_signed_heads(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(b"one\ntwo\n")
-    run(tmp_path, CONFIG, '"lb1/access":{"captured":2')
+    run(tmp_path, CONFIG, '"lb1/access":{"captured":2', '"trouble":{"http')
     status = read_status(tmp_path / "state")
     assert status["streams"]["lb1/access"]["captured"] == 2
     assert "127.0.0.1:9" in str(status["trouble"])

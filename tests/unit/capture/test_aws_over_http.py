@@ -69,7 +69,7 @@ def test_an_agent_captures_a_bucket_and_a_region(url, tmp_path) -> None:
     running = Thread(target=agent.run, args=(stopping,), daemon=True)
     running.start()
     try:
-        for _ in range(600):
+        for _ in range(2_400):
             heads = agent.spool.heads()
             seen = {name: head.last for name, head in heads.items()}
             if seen.get("lb1/elb", 0) >= len(lines) and seen.get("lb1/aws:prod", 0) >= 1:

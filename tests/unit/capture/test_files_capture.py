@@ -129,10 +129,13 @@ def test_what_is_the_same_is_not_read_again(tmp_path: Path) -> None:
     assert text() == []
 
 
-def test_a_file_is_not_seen_while_it_is_written(tmp_path: Path) -> None:
+def test_a_file_is_not_seen_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = old(tmp_path / "a", "before")
     globs = Globs((str(path),), REDACT)
     list(globs.look())
+    monkeypatch.setattr(files, "SETTLE_SECONDS", 3.0)
     texts: list[object] = []
     for _ in range(3):
         path.write_text("")

@@ -46,7 +46,7 @@ def run_until(feed: Journal, outlet: MemoryOutlet, count: int) -> None:
     stopping = Event()
     thread = Thread(target=feed.run, args=(outlet, stopping), daemon=True)
     thread.start()
-    for _ in range(1_000):
+    for _ in range(6_000):
         if len(outlet.records("record")) >= count or not thread.is_alive():
             break
         stopping.wait(0.02)

@@ -171,6 +171,8 @@ def test_a_full_spool_lets_wait_and_goes_on_when_there_is_room(tmp_path: Path) -
 
     feed = threading.Thread(target=fill, daemon=True)
     feed.start()
+    while not spool.full:
+        assert not done.wait(0.02)
     assert not done.wait(0.5)
     assert spool.full
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4 * MIB
@@ -291,7 +293,10 @@ def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         spool.put("access", "text", [Random(2).randbytes(5_000)])
         done.set()
 
+    steps = len(disk.steps)
     threading.Thread(target=put, daemon=True).start()
+    while len(disk.steps) == steps:
+        assert not done.wait(0.01)
     assert not done.wait(0.3)
     assert len(sent(spool)) == 1
     disk.room = None

@@ -9,14 +9,22 @@ from pathlib import Path
 import pytest
 from console_server import Evidence, Site, serve
 from console_traffic import busy_hour
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 CHROMIUM = Path("/usr/bin/chromium")
 SWITCHES = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATIENCE = 15_000  # milliseconds, a bound and not an expectation
+PATIENCE = 60_000  # milliseconds, a bound and not an expectation
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def dead(tmp_path: Path) -> str:
     node = Opened(settings_of(tmp_path, "a", "live"))
     node.append(LINES[:300])
     node.append(LINES[300:])
+    assert node.shard.wait_published(500, timeout=60)  # then nothing more is put
     shutil.copytree(tmp_path / "live", tmp_path / "left")
     name = node.shard.name
     node.close()

@@ -189,16 +189,16 @@ def test_a_head_that_drips_ends() -> None:
 def test_a_body_may_take_longer_than_a_head() -> None:
     def slow(found: socket.socket) -> None:
         found.recv(4096)
-        found.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n")
-        for _ in range(6):
+        found.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 35\r\n\r\n")
+        for _ in range(35):
             time.sleep(0.1)
             found.sendall(b"x")
 
     with listening(slow) as port:
         fleet = FleetSettings.model_validate({"url": OWN, "members": [PEER]})
         asking = Calls(fleet)
-        with asking.stream(f"http://127.0.0.1:{port}/", seconds=0.4) as answer:
-            assert answer.read() == b"xxxxxx"
+        with asking.stream(f"http://127.0.0.1:{port}/", seconds=3.0) as answer:
+            assert answer.read() == b"x" * 35
         asking.close()
 
 

@@ -31,7 +31,10 @@ def leave(node: Opened, *, hurry: bool = False) -> bool:
     return asyncio.run(run())
 
 
-def test_a_node_that_handed_over_is_whole_in_the_store(node: Opened) -> None:
+def test_a_node_that_handed_over_is_whole_in_the_store(
+    node: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.leaving.HAND_OVER_SECONDS", 300.0)
     node.append(LINES)
     archive = node.stores._archive
     assert archive is not None

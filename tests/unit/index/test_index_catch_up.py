@@ -94,7 +94,7 @@ def test_after_a_failing_disk_the_same_rows_are_taken_again(tmp_path: Path) -> N
 
 
 def until(holds: object) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.005)

@@ -14,7 +14,7 @@ from muniment.index import IndexDamaged, check_index
 from muniment.index.follower import Follower
 from muniment.index.reading import Turn, rows
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 def until(condition: Callable[[], bool]) -> None:

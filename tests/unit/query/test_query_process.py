@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(work, PATIENCE * 3))
+    return asyncio.run(asyncio.wait_for(work, PATIENCE * 12))
 
 
 def event(number: int) -> bytes:

@@ -25,7 +25,7 @@ def connection(port: int, *, tls: bool = False, **more: object) -> Connection:
         "region": "us-east-1",
         "access_key": "AKIDSHOWN",
         "secret_key": "SECRETSHOWN",
-        "timeout": 1,
+        "timeout": 10,
         **more,
     }
     return Connection.model_validate(fields)

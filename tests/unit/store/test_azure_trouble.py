@@ -10,7 +10,7 @@ pytest.importorskip("azure.storage.blob", reason="azure-storage-blob is not inst
 
 from azure_double import row
 from simulated_bucket import Version
-from trouble import TIMEOUT, Trouble
+from trouble import Trouble
 
 from muniment.settings.store import Connection
 from muniment.store.azure import AzureStore
@@ -18,13 +18,13 @@ from muniment.store.port import Store
 
 
 class TestAzureStore(Trouble):
-    def opened(self, url: str) -> Store:
+    def opened(self, url: str, timeout: float = 30.0) -> Store:
         connection = Connection(
             url="az://evidence/below",
             endpoint=f"{url}/account",
             access_key="account",
             secret_key="bXVuaW1lbnQ=",
-            timeout=TIMEOUT,
+            timeout=timeout,
         )
         return AzureStore(connection, "azure")
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("google.cloud.storage", reason="google-cloud-storage is not installed")
 
-from trouble import TIMEOUT, Trouble
+from trouble import Trouble
 
 from muniment.settings.store import Connection
 from muniment.store.gcs import GcsStore
@@ -16,11 +16,11 @@ from muniment.store.port import Store
 
 
 class TestGcsStore(Trouble):
-    def opened(self, url: str) -> Store:
+    def opened(self, url: str, timeout: float = 30.0) -> Store:
         connection = Connection(
             url="gs://evidence/below",
             endpoint=url,
-            timeout=TIMEOUT,
+            timeout=timeout,
         )
         return GcsStore(connection, "gcs")
 

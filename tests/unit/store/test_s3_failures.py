@@ -52,7 +52,7 @@ def test_nothing_listens(call: str) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_nothing_answers(call: str) -> None:
     with bad_server(lambda *_: (200, {}, b""), delay=3.0) as server:
-        error = failing(server.port, call)
+        error = failing(server.port, call, timeout=1)
     assert (error.reason, error.unknown) == ("slow", call in WRITES)
 
 
@@ -186,7 +186,7 @@ def test_a_list_never_ends_early(second: Answer | None) -> None:
     with bad_server(
         lambda _, target, __: second if "after" in target else page(["a"], True)
     ) as bad:
-        store = S3Store(connection(bad.port), "primary")
+        store = S3Store(connection(bad.port, timeout=3), "primary")
         found = store.list()
         assert next(found).key == "a"
         with pytest.raises(StoreFailing):
@@ -208,7 +208,7 @@ def test_versions_do_not_go_in_circles() -> None:
 @pytest.mark.parametrize("call", ["get", "get_range"])
 def test_bytes_that_end_early_are_no_object(call: str) -> None:
     with bad_server(lambda *_: (200, {"Content-Length": "10"}, b"12345")) as server:
-        assert failing(server.port, call).reason in ("unreachable", "slow")
+        assert failing(server.port, call, timeout=1).reason in ("unreachable", "slow")
 
 
 @pytest.mark.parametrize("size", ["", "-1", "x", "9" * 30])

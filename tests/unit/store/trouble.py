@@ -82,7 +82,7 @@ def calls(store: Store) -> list[Callable[[], object]]:
 class Trouble:
     """The suite."""
 
-    def opened(self, url: str) -> Store:
+    def opened(self, url: str, timeout: float = 30.0) -> Store:
         raise NotImplementedError
 
     def endless(self) -> tuple[bytes, dict[str, str]]:
@@ -113,7 +113,7 @@ class Trouble:
 
         with served(answer) as url:
             try:
-                for number, call in enumerate(calls(self.opened(url))[:3]):
+                for number, call in enumerate(calls(self.opened(url, TIMEOUT))[:3]):
                     with pytest.raises(StoreFailing) as caught:
                         call()
                     assert (caught.value.reason, caught.value.unknown) == ("slow", number < 2)
@@ -132,7 +132,7 @@ class Trouble:
         now = [Answer(200)]
 
         with served(lambda request: now[0]) as url:
-            store = self.opened(url)
+            store = self.opened(url, TIMEOUT)
 
             @settings(suppress_health_check=list(HealthCheck))
             @given(st.sampled_from(STATUSES), BODIES, HEADERS, st.sampled_from(TYPES))

@@ -17,12 +17,14 @@ class Log:
     def __init__(self) -> None:
         self.taken: list[Record] = []
         self.refusal: Exception | None = None
+        self.refused = 0
         self.open = asyncio.Event()
         self.open.set()
 
     async def __call__(self, records: Sequence[Record]) -> None:
         await self.open.wait()
         if self.refusal is not None:
+            self.refused += 1
             raise self.refusal
         self.taken += records
 
@@ -61,7 +63,8 @@ def test_a_refusal_and_an_unknown_log_stop_nothing() -> None:
         log.refusal = InputError("no")
         notices.tell("edge", {"n": 0})
         notices.tell("other", {"n": 1})
-        await asyncio.sleep(0.05)
+        while not log.refused:
+            await asyncio.sleep(0.01)
         log.refusal = None
         notices.tell("edge", {"n": 2})
         await _until(log, 1)

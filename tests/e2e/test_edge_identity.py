@@ -135,17 +135,17 @@ def test_many_clients_over_few_connections_each_keep_their_name(fleet: Fleet) ->
         headers["X-SSL-Client-CN"] = f"web-{number}"
         return headers, address, f"cert:web-{number}"
 
-    def talk(seed: int) -> None:
+    def talk(client: httpx.Client, seed: int) -> None:
         order = Random(seed)
-        client = fleet.client(node, f"edge-{1 + seed % 2}")
         for _ in range(REQUESTS):
             headers, peer, sender = identity(order.randrange(CLIENTS))
             body = f"{peer} {sender}".encode()
             answer = client.post(WRITE, content=body, headers={**headers, **TEXT})
             assert answer.status_code == 201, answer.text
 
+    clients = [fleet.client(node, f"edge-{1 + number % 2}") for number in range(CONNECTIONS)]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        list(pool.map(talk, random.sample(range(1_000), CONNECTIONS)))
+        list(pool.map(talk, clients, random.sample(range(1_000), CONNECTIONS)))
     received = fleet.received(node, reader)
     assert len(received) == CONNECTIONS * REQUESTS
     for header, raw in received:

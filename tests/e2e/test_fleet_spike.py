@@ -13,7 +13,7 @@ import pytest
 
 from .harness import cluster_load
 from .harness.cluster import Cluster, cluster, edges
-from .harness.cluster_check import assert_in_the_log, assert_promises_kept
+from .harness.cluster_check import assert_in_the_log, assert_indexed, assert_promises_kept
 from .harness.cluster_load import load
 from .harness.server import LOG
 from .harness.writers import Kept, Sent
@@ -102,7 +102,4 @@ def assert_each_once(fleet: Cluster, spike: Spike) -> None:
     statement = (
         f"SELECT count(*), count(DISTINCT raw_data) FROM \"{LOG}\" WHERE raw_data LIKE 'SPIKE%'"
     )
-    wanted, deadline = [[len(spike.kept)] * 2], time.monotonic() + 60
-    while (found := fleet.sql(statement)) != wanted and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert found == wanted
+    assert_indexed(fleet, statement, [[len(spike.kept)] * 2])

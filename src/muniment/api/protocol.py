@@ -74,7 +74,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bytes = 0
         self._silent = 0
         self._deaf_since: float | None = None
-        self._closing_since: float | None = None
         self._refused = False
         self._repeated: RepeatedHead | None = None
         self.proxied: Client | None = None
@@ -248,10 +247,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """Closes the connection where it is over a bound of time or rate."""
         waited = now - self._since
-        if self._closing_since is None and self.transport.is_closing():
-            self._closing_since = now  # closed here, and the last of the answers is not read
-        unread = self._deaf_since if self._closing_since is None else self._closing_since
-        if unread is not None and now - unread > WRITE_SECONDS:
+        if self._deaf_since is None and self.transport.is_closing():
+            self._deaf_since = now  # closed here, and the last of the answers is not read
+        if self._deaf_since is not None and now - self._deaf_since > WRITE_SECONDS:
             self.meters.slow_connections += 1
             self.transport.abort()
         elif self._phase is Phase.OPEN and waited > self.limits.header_seconds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import defaultdict
+from typing import Any
 
 import httpx
 
@@ -112,23 +113,25 @@ def assert_in_the_index(
     written = {one.name: one.written for one in writers} | {
         one.name: one.written for one in senders
     }
-    wanted = {name: [count, count, 1, count] for name, count in written.items()}
+    wanted = [[name, count, count, 1, count] for name, count in sorted(written.items())]
     statement = (
         "SELECT split_part(raw_data, ' ', 1) AS client, count(*), "
         "count(DISTINCT CAST(split_part(raw_data, ' ', 2) AS BIGINT)), "
         "min(CAST(split_part(raw_data, ' ', 2) AS BIGINT)), "
         "max(CAST(split_part(raw_data, ' ', 2) AS BIGINT)) "
-        f"FROM \"{LOG}\" WHERE regexp_matches(raw_data, '^[a-z]+ [0-9]+( [0-9a-f]*)?$') GROUP BY 1"
+        f"FROM \"{LOG}\" WHERE regexp_matches(raw_data, '^[a-z]+ [0-9]+( [0-9a-f]*)?$') GROUP BY 1 "
+        "ORDER BY 1"
     )
 
-    def counted() -> dict[str, list[int]]:
-        return {row[0]: [int(value) for value in row[1:]] for row in cluster.sql(statement)}
+    assert_indexed(cluster, statement, wanted)  # rows, numbers, first and last of each client
 
-    deadline, found = time.monotonic() + 60, counted()
-    while found != wanted and time.monotonic() < deadline:
+
+def assert_indexed(cluster: Cluster, statement: str, wanted: list[list[Any]]) -> None:
+    """The rows of a SQL statement, once the index has caught up."""
+    deadline = time.monotonic() + 60
+    while (found := cluster.sql(statement)) != wanted and time.monotonic() < deadline:
         time.sleep(0.5)
-        found = counted()
-    assert found == wanted, "(rows, numbers, first, last) in the index are not those sent"
+    assert found == wanted
 
 
 def assert_checkpoints_go_on(cluster: Cluster, kept: list[Kept]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -87,6 +88,14 @@ def segments(data: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.seg")}
 
 
+@contextmanager
+def long_rests() -> Iterator[None]:
+    """What is laid to rest in the block stays so for the rest of the test, however slow that is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("muniment.fleet.mirror.rest.FIRST_PAUSE", 600.0)
+        yield
+
+
 def test_a_shard_is_found_pulled_and_opened_again(running: Running) -> None:
     node = running.nodes.add("n1", shown(live(LIFE[:9])), writable=True)
     mirrors = running.make()
@@ -167,8 +176,7 @@ def test_another_key_for_the_shard_ends_nothing(
     (shard,) = running.added
     eventually(lambda: shard.size == writer.shard.size)
     running.nodes.add("n2", shown(DISK), verifier=str(OTHER.verifier))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("muniment.fleet.mirror.rest.FIRST_PAUSE", 600.0)
+    with long_rests():
         for _ in range(5):
             mirrors.look()
     (status,) = mirrors.status()
@@ -209,8 +217,7 @@ def test_a_beginning_that_does_not_hold_ends_nothing(running: Running) -> None:
     liar = running.nodes.add("n1", shown(SOURCE), minimum=MINIMUM)
     liar.pruned = pruned_note(OTHER).note
     mirrors = running.make()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("muniment.fleet.mirror.rest.FIRST_PAUSE", 600.0)
+    with long_rests():
         mirrors.look()
     (status,) = mirrors.status()
     assert status.state is MirrorState.REFUSED and "signed" in status.problem

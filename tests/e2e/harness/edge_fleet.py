@@ -267,7 +267,7 @@ class EdgeFleet:
                 key = uuid.uuid4().hex
                 body = f"load {key}".encode()
                 failure = self._send(client, key, body)
-                for _ in range(300 if again and failure else 0):
+                for _ in range(100 if again and failure else 0):
                     time.sleep(0.1)
                     failure = self._send(client, key, body)
                     if not failure:

@@ -100,8 +100,7 @@ class LocalFiles:
                     raise StoreFailing(f"{self.root.parent} is not there", reason="unreachable")
                 self.root.mkdir(mode=0o700, exist_ok=True)
                 self._disk.make_directory(drafts)
-            with self.alone():
-                self._sweep(drafts)
+            self._sweep(drafts)
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES) or not self.root.is_dir():
                 raise
@@ -154,13 +153,11 @@ class LocalFiles:
     def draft(self, body: Body, sha256: bytes) -> Iterator[Draft]:
         """A draft with these bytes, synced, mode 0444; removed where it got no name.
 
-        Raises StoreFailing where the bytes do not have the given SHA-256.
+        It waits for no other process: one that hangs must not keep others from their first writes,
+        the fences of a takeover above all. Raises StoreFailing where the bytes do not have the
+        given SHA-256.
         """
-        path = self.root / OWN / DRAFTS / secrets.token_hex(16)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        with self.alone():  # so that no sweep sees a draft before its lock
-            descriptor = os.open(path, flags, 0o600)
-            _locked(descriptor)
+        path, descriptor = self._empty_draft()
         try:
             if sha256 not in (b"", _write(descriptor, body)):
                 raise StoreFailing("the bytes have another SHA-256 than the one given")
@@ -190,9 +187,20 @@ class LocalFiles:
         """Returns bytes of a regular file. FileNotFoundError where there is none."""
         return self._disk.read(path, offset, length) if is_file(path) else _none(path)
 
+    def _empty_draft(self) -> tuple[Path, int]:
+        """A file of ours and its descriptor, locked so that no sweep takes it for a dead one's."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        while True:
+            path = self.root / OWN / DRAFTS / secrets.token_hex(16)
+            descriptor = os.open(path, flags, 0o600)
+            if _locked(descriptor) and os.fstat(descriptor).st_nlink == 1:
+                return path, descriptor
+            os.close(descriptor)  # a sweep came between the two
+
     def _sweep(self, drafts: Path) -> None:
         for path in list(drafts.iterdir()):
-            with contextlib.suppress(FileNotFoundError):  # its writer has just come to its end
+            # Its writer has just come to its end, or its object has become immutable since.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 self._remove_dead(path)
 
     def _remove_dead(self, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from datetime import UTC, datetime, timedelta
@@ -31,8 +32,9 @@ CANNOT = {
 }
 
 
-def opened(path: Path, clock: FakeClock | None = None) -> LocalStore:
-    return LocalStore(Connection(url=path.as_uri()), "local", clock=clock)
+def opened(path: Path, clock: FakeClock | None = None, timeout: float = 30.0) -> LocalStore:
+    connection = Connection(url=path.as_uri(), timeout=timeout)
+    return LocalStore(connection, "local", clock=clock)
 
 
 @pytest.fixture
@@ -159,6 +161,19 @@ def test_a_later_start_removes_what_a_crash_left(store: LocalStore, folder: Path
     assert store.get("a") == b"x"
 
 
+def test_a_process_that_hangs_keeps_nobody_from_first_writes(folder: Path) -> None:
+    opened(folder, timeout=0.05).put("old", b"x")
+    with (folder / ".muniment" / "guard").open("rb") as hung:
+        fcntl.flock(hung, fcntl.LOCK_EX)  # as by a process that was stopped right then
+        later = opened(folder, timeout=0.05)
+        assert later.put_if_absent("fence", b"mine") == ""
+        assert later.put_if_absent("fence", b"yours") is None
+        with pytest.raises(StoreFailing, match="held by another process"):
+            later.remove("old")
+    assert keys_of(store := opened(folder)) == ["fence", "old"]
+    assert store.get("fence") == b"mine"
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
@@ -254,6 +269,15 @@ def test_an_immutable_object_without_its_lock_stays(store: LocalStore, folder: P
     (folder / ".a.lock").unlink()
     with pytest.raises(StoreLocked, match="lock's file is gone"):
         store.write_once.remove_version("a", "", bypass=True)
+
+
+def test_a_draft_that_another_made_immutable_stays(store: LocalStore, folder: Path) -> None:
+    if not store.write_once.bucket().lockable:
+        pytest.skip("the immutable attribute takes CAP_LINUX_IMMUTABLE and ext4, XFS or Btrfs")
+    store.put("a", b"bytes")
+    os.link(folder / "a", folder / ".muniment" / "drafts" / "left")  # a crash at the second name
+    store.write_once.extend("a", Lock(Mode.GOVERNANCE, datetime.now(UTC) + DAY))
+    assert keys_of(opened(folder)) == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from muniment.capture.redaction import Redact
 from muniment.capture.section import Local, Watched
 from muniment.capture.snapshot import Snapshot
 from muniment.capture.systems.headers import without_secrets
-from muniment.capture.systems.looking import looked, scope
+from muniment.capture.systems.looking import counted, looked, scope
 
 Objects = dict[str, Snapshot]
 _CERTIFICATE = ("certificate_chain", "trusted_ca")
@@ -70,10 +70,12 @@ class EnvoyWatcher:
             yield Observation("process", error=error or failed)
             return
         yield scope("process", dump, "", lambda dump: self._process(dump, info))
-        served, failed = looked(self._envoy.served)
+        served, at, failed = counted(self._envoy.served)
         epoch, unknown = looked(lambda: _epoch(dump, info))
-        counters = list(self._counters(served or {}, epoch or ""))
-        yield Observation("counters", counters=counters, error=failed or unknown)
+        counters: list[Counter] = []
+        if served is not None and epoch is not None:
+            counters += self._counters(served, epoch)
+        yield Observation("counters", counters=counters, counted=at, error=failed or unknown)
 
     def close(self) -> None:
         """Ends its connections."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from muniment.balancer import haproxy
 from muniment.balancer.haproxy import PatternFile, Refused, StatsSocket
-from muniment.capture.port import Observation, Watcher
+from muniment.capture.port import Counter, Observation, Watcher
 from muniment.capture.redaction import Redact
 from muniment.capture.section import Watched
 from muniment.capture.snapshot import Snapshot
@@ -25,7 +24,8 @@ from muniment.capture.systems import haproxy_state as made
 from muniment.capture.systems.files import Globs, Looked, OnePath, Patterns
 from muniment.capture.systems.haproxy_counters import counters as counters_of
 from muniment.capture.systems.haproxy_logging import Logging, frontends
-from muniment.clock import rfc3339
+from muniment.capture.systems.haproxy_state import Row
+from muniment.capture.systems.looking import counted
 from muniment.errors import MunimentError
 
 SYSTEM = "haproxy"
@@ -153,12 +153,12 @@ class HAProxyWatcher:
 
     def _processes(self) -> Iterator[Observation]:
         """What one process says must be of one process: asked again where it was replaced."""
-        scopes = ("process", "doors", "servers", "health")
+        scopes = ("process", "doors", "counters", "servers", "health")
         try:
             for _ in range(3):
                 info = haproxy.info(self._socket.ask("show info"))
                 stats = list(haproxy.stat(self._socket.ask("show stat")))
-                counted = rfc3339(datetime.now(UTC))
+                fronts, at, failed = counted(self._frontends)
                 states = list(haproxy.servers(self._socket.ask("show servers state")))
                 after = haproxy.info(self._socket.ask("show info"))
                 if after.get("Pid") == info.get("Pid"):
@@ -171,17 +171,23 @@ class HAProxyWatcher:
             said = "show info: the answer has no Pid"
             yield from (Observation(scope, error=said) for scope in scopes)
             return
-        dropped = made.number(info.get("DroppedLogs", ""))
-        logged = [row for row in stats if row.get("pxname") not in self._settings.unlogged]
-        epoch = self._epoch(info)
-        habits = self._logging(epoch)
-        counters = list(counters_of(logged, epoch, self._settings.match, dropped, habits))
         yield Observation("process", {f"{self.name}/process/settings": made.process(info)})
-        yield Observation(
-            "doors", self._named(made.doors(stats)), counters=counters, counted=counted
-        )
+        yield Observation("doors", self._named(made.doors(stats)))
+        counters = [] if fronts is None else self._counters(fronts, info)
+        yield Observation("counters", counters=counters, counted=at, error=failed)
         yield Observation("servers", self._named(made.servers(states, stats)))
         yield Observation("health", self._named(made.health(states, stats)))
+
+    def _frontends(self) -> list[Row]:
+        """The counters alone: few lines, also where there are thousands of servers."""
+        return list(haproxy.stat(self._socket.ask("show stat -1 1 -1")))
+
+    def _counters(self, fronts: Iterable[Row], info: Mapping[str, str]) -> list[Counter]:
+        dropped = made.number(info.get("DroppedLogs", ""))
+        logged = [row for row in fronts if row.get("pxname") not in self._settings.unlogged]
+        epoch = self._epoch(info)
+        habits = self._logging(epoch)
+        return list(counters_of(logged, epoch, self._settings.match, dropped, habits))
 
     def _named(self, found: Iterator[tuple[str, Snapshot]]) -> Mapping[str, Snapshot]:
         return {f"{self.name}/{own}": snapshot for own, snapshot in found}

@@ -26,7 +26,7 @@ from muniment.capture.section import Local, Watched
 from muniment.capture.snapshot import Json, Snapshot
 from muniment.capture.systems.certificates import described
 from muniment.capture.systems.files import SETTLE_SECONDS
-from muniment.capture.systems.looking import looked, scope
+from muniment.capture.systems.looking import counted, looked, scope
 from muniment.capture.systems.nginx_secrets import Concealed, conceal
 from muniment.clock import rfc3339
 from muniment.errors import InputError
@@ -191,10 +191,12 @@ class NginxWatcher:
         binary, failed = looked(self._look_at_binary)
         yield scope("binary", binary, failed, self._version)
         if self._status is not None and found is not None:
-            served, failed = looked(self._served)
+            served, at, failed = counted(self._served)
             epoch = f"{found.epoch}, looked at since {self._begun}"
-            counter = Counter("requests", served or 0, epoch, self._settings.match)
-            yield Observation("counters", counters=[] if failed else [counter], error=failed)
+            counters = (
+                [] if served is None else [Counter("requests", served, epoch, self._settings.match)]
+            )
+            yield Observation("counters", counters=counters, counted=at, error=failed)
 
     def close(self) -> None:
         """Ends its connection."""

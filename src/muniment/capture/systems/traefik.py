@@ -13,7 +13,7 @@ from muniment.capture.redaction import Redact
 from muniment.capture.section import Local, Watched
 from muniment.capture.snapshot import Snapshot
 from muniment.capture.systems.headers import without_secrets
-from muniment.capture.systems.looking import looked, scope
+from muniment.capture.systems.looking import counted, looked, scope
 
 Objects = dict[str, Snapshot]
 
@@ -65,9 +65,9 @@ class TraefikWatcher:
         version, failed = looked(self._traefik.version)
         yield scope("process", version, failed, self._process)
         if self._settings.metrics is not None and version is not None:
-            served, failed = looked(self._traefik.served)
-            counters = list(self._counters(served or {}, version)) if not failed else []
-            yield Observation("counters", counters=counters, error=failed)
+            served, at, failed = counted(self._traefik.served)
+            counters = [] if served is None else list(self._counters(served, version))
+            yield Observation("counters", counters=counters, counted=at, error=failed)
 
     def close(self) -> None:
         """Ends its connections."""

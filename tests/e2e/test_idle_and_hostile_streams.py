@@ -48,7 +48,7 @@ protocol = "syslog"
 listen = "127.0.0.1:{small}"
 udp = false
 max_connections = 2
-idle = 2
+idle = 8
 """
 
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from muniment.clock import Clock, SystemClock
-from muniment.errors import NoSuchObject, StoreFailing
+from muniment.errors import NoSuchObject, StoreFailing, StoreLocked
 from muniment.settings.store import Connection
 from muniment.store import fencing
 from muniment.store.bounded import MAX_OBJECT
 from muniment.store.local_files import Draft, LocalFiles, is_file, translating
 from muniment.store.local_names import CONTINUED, folder_part_of, part_of, path_of
-from muniment.store.local_policy import Kept, LocalPolicy
+from muniment.store.local_policy import LocalPolicy
 from muniment.store.locks import asked
 from muniment.store.port import Body, Lock, Object
 
@@ -48,7 +49,7 @@ class LocalStore:
             translating(key),
             self._files.draft(body, sha256) as draft,
             translating(key, unknown=True),
-            self._files.alone(),
+            self._files.alone(key),
         ):
             self._policy.free(key, path)
             self._policy.put_in_place(draft.path, path, lock)
@@ -65,10 +66,9 @@ class LocalStore:
             if not self._link(draft, key, path):
                 return None
             with translating(key, unknown=True):
-                if lock is not None:
-                    with self._files.alone():
-                        self._policy.keep(path, Kept(lock))
                 self._files.sync_folder(path)
+                if lock is not None:
+                    self._lock_new(key, path, lock)
         return ""
 
     def fences(self, prefix: str) -> bool:
@@ -118,6 +118,14 @@ class LocalStore:
             if path.is_dir():
                 raise StoreFailing(f"{key}: there are keys below it", reason="refused")
         return path
+
+    def _lock_new(self, key: str, path: Path, lock: Lock) -> None:
+        try:
+            with self._files.alone(key), suppress(StoreLocked):  # by another, since it is there
+                self._policy.strengthen(key, path, lock)
+        except StoreFailing as error:
+            error.unknown = True  # the object is there, durably, and not locked
+            raise
 
     def _link(self, draft: Draft, key: str, path: Path) -> bool:
         with translating(key, unknown=True):

@@ -2,7 +2,8 @@
 
 <folder>/<key>            an object, mode 0444; see `local_names`
 <folder>/.../.<name>.lock its retention and hold; see `local_policy`
-<folder>/.muniment/       drafts, and the file that those who change an object lock
+<folder>/.muniment/       drafts, and the guard: an empty file, of which those who change an object
+                          lock one byte, by the object's key
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import os
 import secrets
 import stat
-import threading
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,8 +87,6 @@ class LocalFiles:
         self.root, self._timeout = root, timeout
         self._disk = PosixDisk()
         self._is_ready = False
-        self._mutex = threading.RLock()
-        self._depth = 0
 
     def ready(self) -> None:
         """Makes the folder, in one that is there, and removes the drafts of those who died."""
@@ -100,6 +99,7 @@ class LocalFiles:
                     raise StoreFailing(f"{self.root.parent} is not there", reason="unreachable")
                 self.root.mkdir(mode=0o700, exist_ok=True)
                 self._disk.make_directory(drafts)
+                (self.root / OWN / GUARD).touch(mode=0o600)  # now: a full disk has no room for it
             self._sweep(drafts)
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES) or not self.root.is_dir():
@@ -119,31 +119,21 @@ class LocalFiles:
         self._disk.sync_directory(path.parent)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Only one thread of one process changes what stands here already; may be nested."""
-        if not self._mutex.acquire(timeout=self._timeout):
-            raise StoreFailing(f"{self.root}: no answer in time", reason="slow")
-        try:
-            with contextlib.ExitStack() as stack:
-                if self._depth == 0:
-                    stack.enter_context(self._guard())
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-        finally:
-            self._mutex.release()
+    def alone(self, key: str) -> Iterator[None]:
+        """Only one thread of one process changes the object of a key; not to be nested.
 
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
+        A process that hangs in here keeps others from this key alone, not from the rest of the
+        store. Raises StoreFailing after the time-out.
+        """
+        self.path(key)  # refuses what is no key
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self.root / OWN / GUARD, flags, 0o600)
+        descriptor = os.open(self.root / OWN / GUARD, flags, 0o600)  # ours: threads wait, too
         try:
             give_up = time.monotonic() + self._timeout
-            while not _locked(descriptor):
+            while not lock_byte(descriptor, byte_of(key)):
                 if time.monotonic() > give_up:
-                    raise StoreFailing(f"{self.root} is held by another process", reason="busy")
+                    detail = f"{self.root}: {key} is held by another process"
+                    raise StoreFailing(detail, reason="busy")
                 time.sleep(PAUSE)
             yield
         finally:
@@ -206,7 +196,7 @@ class LocalFiles:
     def _remove_dead(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            if not _locked(descriptor):
+            if not _locked(descriptor, fcntl.LOCK_SH):  # NFS takes no other, only to read
                 return  # somebody writes it now
             if os.fstat(descriptor).st_nlink == 1:
                 set_immutable(path, False)
@@ -215,10 +205,25 @@ class LocalFiles:
             os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    return True
+
+
+def byte_of(key: str) -> int:
+    """The byte of the guard that belongs to a key; the file itself stays empty."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
+
+
+def lock_byte(descriptor: int, byte: int) -> bool:
+    """Locks a byte for this open file (fcntl(2), F_OFD_SETLK), unless another has it locked."""
+    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)  # struct flock
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+    except (BlockingIOError, PermissionError):  # EAGAIN, or EACCES in some systems
         return False
     return True
 

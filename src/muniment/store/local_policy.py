@@ -105,14 +105,11 @@ class LocalPolicy:
         return ObjectState(key, "", kept.lock, kept.hold)
 
     def extend(self, key: str, lock: Lock, *, version: str = "") -> None:
-        with translating(key, unknown=True), self._alone():
-            path = self._existing(key, version)
-            kept = self.kept(path)
-            refuse_weaker(key, kept.lock, lock, self._clock.now())
-            self.keep(path, replace(kept, lock=None if lock.mode is Mode.OFF else lock))
+        with translating(key, unknown=True), self._alone(key):
+            self.strengthen(key, self._existing(key, version), lock)
 
     def hold(self, key: str, on: bool, *, version: str = "") -> None:
-        with translating(key, unknown=True), self._alone():
+        with translating(key, unknown=True), self._alone(key):
             path = self._existing(key, version)
             self.keep(path, replace(self.kept(path), hold=on))
 
@@ -125,7 +122,7 @@ class LocalPolicy:
 
     def remove(self, key: str, *, bypass: bool = False) -> None:
         """Removes an object, with its lock's file. Raises StoreLocked, StoreFailing."""
-        with translating(key, unknown=True), self._alone():
+        with translating(key, unknown=True), self._alone(key):
             path = self._files.path(key)
             if not is_file(path):
                 return
@@ -153,6 +150,12 @@ class LocalPolicy:
         self._forget(path)
         self.keep(path, Kept(lock))
         self._files.sync_folder(path)
+
+    def strengthen(self, key: str, path: Path, lock: Lock) -> None:
+        """Locks an object. Raises StoreLocked where that would be weaker. Only while `alone`."""
+        kept = self.kept(path)
+        refuse_weaker(key, kept.lock, lock, self._clock.now())
+        self.keep(path, replace(kept, lock=None if lock.mode is Mode.OFF else lock))
 
     def kept(self, path: Path) -> Kept:
         """What the lock's file of an object says. Raises Corrupt."""
@@ -189,9 +192,9 @@ class LocalPolicy:
             set_immutable(file, False)
             file.unlink()
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def _alone(self, key: str) -> AbstractContextManager[None]:
         self._files.ready()
-        return self._files.alone()
+        return self._files.alone(key)
 
 
 def _beside(path: Path) -> Path:

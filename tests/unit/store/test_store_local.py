@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,9 +23,11 @@ from muniment.settings.store import Connection
 from muniment.store import local_files, local_policy
 from muniment.store.local import LocalStore
 from muniment.store.local_attribute import is_immutable, set_immutable
+from muniment.store.local_files import byte_of, lock_byte
 from muniment.store.local_names import LONGEST, folder_part_of, part_of, path_of
 from muniment.store.local_policy import Kept, encode_lock, parse_lock
 from muniment.store.port import Lock, Mode, Store
+from muniment.store.wal.probe import check_wal_store
 
 CANNOT = {
     "nested keys": "a file cannot be a folder too",
@@ -35,6 +39,15 @@ CANNOT = {
 def opened(path: Path, clock: FakeClock | None = None, timeout: float = 30.0) -> LocalStore:
     connection = Connection(url=path.as_uri(), timeout=timeout)
     return LocalStore(connection, "local", clock=clock)
+
+
+@contextmanager
+def hanging(folder: Path, key: str) -> Iterator[None]:
+    """As if a process had been stopped while it changed this object."""
+    (folder / ".muniment").mkdir(parents=True, exist_ok=True)
+    with (folder / ".muniment" / "guard").open("ab") as guard:
+        assert lock_byte(guard.fileno(), byte_of(key))
+        yield
 
 
 @pytest.fixture
@@ -99,13 +112,14 @@ def test_any_name_in_a_directory_is_read(name: str) -> None:
     assert folder is None or isinstance(folder, str)
 
 
-@pytest.mark.parametrize("key", ["", "/etc/passwd", "a\0b", "a\nb", "é", "k" * 901])
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "a\0b", "a\nb", "é", "\udc80", "k" * 901])
 def test_what_is_no_key_is_refused(store: LocalStore, key: str) -> None:
     for call in (store.put, store.put_if_absent):
         with pytest.raises(StoreFailing, match="cannot be a key"):
             call(key, b"x")
-    with pytest.raises(StoreFailing, match="cannot be a key"):
-        store.get(key)
+    for of in (store.get, store.remove):
+        with pytest.raises(StoreFailing, match="cannot be a key"):
+            of(key)
 
 
 def test_no_key_leaves_the_folder(store: LocalStore, folder: Path) -> None:
@@ -162,9 +176,8 @@ def test_a_later_start_removes_what_a_crash_left(store: LocalStore, folder: Path
 
 
 def test_a_process_that_hangs_keeps_nobody_from_first_writes(folder: Path) -> None:
-    opened(folder, timeout=0.05).put("old", b"x")
-    with (folder / ".muniment" / "guard").open("rb") as hung:
-        fcntl.flock(hung, fcntl.LOCK_EX)  # as by a process that was stopped right then
+    opened(folder).put("old", b"x")
+    with hanging(folder, "old"), hanging(folder, "fence"):
         later = opened(folder, timeout=0.05)
         assert later.put_if_absent("fence", b"mine") == ""
         assert later.put_if_absent("fence", b"yours") is None
@@ -172,6 +185,100 @@ def test_a_process_that_hangs_keeps_nobody_from_first_writes(folder: Path) -> No
             later.remove("old")
     assert keys_of(store := opened(folder)) == ["fence", "old"]
     assert store.get("fence") == b"mine"
+
+
+def test_a_process_that_hangs_keeps_nobody_from_other_objects(folder: Path) -> None:
+    opened(folder).put("members/hung", b"x")
+    with hanging(folder, "members/hung"):
+        later = opened(folder, timeout=0.05)
+        later.put("members/other", b"y")
+        later.put("keys/a/b", b"key")
+        later.remove("keys/a/b")
+        check_wal_store(later)  # the start of a node
+        with pytest.raises(StoreFailing, match="held by another process"):
+            later.put("members/hung", b"z")
+    assert keys_of(store := opened(folder), "members") == ["members/hung", "members/other"]
+    assert store.get("members/hung") == b"x"
+
+
+def test_threads_wait_for_who_changes_the_same_object_alone(folder: Path) -> None:
+    store = opened(folder, timeout=0.05)
+    fill(store, ["a", "b"])
+    inside, done = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with store._files.alone("a"):
+            inside.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    try:
+        assert inside.wait(60)
+        store.remove("b")
+        with pytest.raises(StoreFailing, match="held by another"):
+            store.remove("a")
+    finally:
+        done.set()
+        thread.join()
+    store.remove("a")
+    assert keys_of(store) == []
+
+
+def test_a_lock_that_has_to_wait_leaves_a_durable_object(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(folder, timeout=0.05)
+    sync, synced = store._files.sync_folder, []
+
+    def recording(path: Path) -> None:
+        synced.append((path, path.exists()))
+        sync(path)
+
+    monkeypatch.setattr(store._files, "sync_folder", recording)
+    lock = Lock(Mode.COMPLIANCE, datetime.now(UTC) + DAY)
+    with hanging(folder, "a"), pytest.raises(StoreFailing, match="held by another") as caught:
+        store.put_if_absent("a", b"bytes", lock=lock)
+    assert synced == [(folder / "a", True)]
+    assert (caught.value.reason, caught.value.unknown) == ("busy", True)
+    assert store.get("a") == b"bytes"
+
+
+def test_a_full_store_is_read_and_can_be_made_empty(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(folder).put_if_absent("a", b"bytes")
+    real = os.open
+
+    def full(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT and not Path(path).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(local_files.os, "open", full)
+    store = opened(folder)
+    with pytest.raises(StoreFailing, match="No space left"):
+        store.put("b", b"more")
+    assert store.get("a") == b"bytes"
+    store.remove("a")
+    assert keys_of(store) == []
+
+
+def test_a_lock_of_another_that_is_longer_stays(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    longer = Lock(Mode.COMPLIANCE, now + 2 * DAY)
+    sync = store._files.sync_folder
+
+    def overtaken(path: Path) -> None:
+        monkeypatch.undo()
+        sync(path)
+        store.write_once.extend("a", longer)
+
+    monkeypatch.setattr(store._files, "sync_folder", overtaken)
+    store.put_if_absent("a", b"bytes", lock=Lock(Mode.COMPLIANCE, now + DAY))
+    assert store.write_once.state("a").lock == longer
 
 
 @pytest.mark.parametrize(

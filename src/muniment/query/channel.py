@@ -19,6 +19,9 @@ from muniment.query.protocol import MAX_LINE, MAX_REQUEST, read_error
 
 MAX_WAITING = 64
 _ANSWER_SECONDS = 60.0
+_LISTEN_SECONDS, _SILENCES = 5.0, 12
+"""A process speaks every second. One that says nothing for so many spans hangs: it is ended and
+started again. Spans are counted, so that a machine that slept is no reason."""
 _CLOSE_SECONDS = 20.0
 _FIRST_DELAY = 0.2
 _LAST_DELAY = 10.0
@@ -61,6 +64,7 @@ class Channel:
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._process: Process | None = None
         self._ready = False
+        self._heard = 0
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,9 +114,11 @@ class Channel:
             raise Unavailable("the query process is starting")
         if len(self._waiting) >= MAX_WAITING:
             raise Overloaded("too many queries at once")
-        return await self._ask(operation, arguments)
+        return await self._ask(operation, arguments, _ANSWER_SECONDS)
 
-    async def _ask(self, operation: str, arguments: Mapping[str, Any]) -> Answer:
+    async def _ask(
+        self, operation: str, arguments: Mapping[str, Any], seconds: float | None
+    ) -> Answer:
         number = next(self._numbers)
         line = orjson.dumps({"id": number, "op": operation, "args": arguments}) + b"\n"
         if len(line) > MAX_REQUEST:
@@ -120,8 +126,9 @@ class Channel:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            await self._send(line)
-            return await asyncio.wait_for(answer, _ANSWER_SECONDS)
+            async with asyncio.timeout(seconds):
+                await self._send(line)  # one that hangs does not read either
+                return await answer
         except TimeoutError as error:
             raise Unavailable("the query process did not answer in time") from error
         finally:
@@ -163,7 +170,8 @@ class Channel:
             *self._command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE, env=os.environ | MEMORY
         )
         self._process = process
-        teller = asyncio.create_task(self._tell(up))
+        self._heard = 0
+        tasks = [asyncio.create_task(self._tell(up)), asyncio.create_task(self._watch(process))]
         try:
             await self._listen(process)
         finally:
@@ -173,12 +181,25 @@ class Channel:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(Unavailable("the query process has ended"))
-            teller.cancel()
-            await asyncio.gather(teller, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if not self._closing.is_set() and process.returncode is None:
                 with suppress(ProcessLookupError):
                     process.kill()
             await process.wait()
+
+    async def _watch(self, process: Process) -> None:
+        """Ends a process that has spoken and falls silent; tells of one that has not spoken yet."""
+        silences, seconds = 0, _SILENCES * _LISTEN_SECONDS
+        while not (heard := self._heard) or silences < _SILENCES:
+            await asyncio.sleep(_LISTEN_SECONDS)
+            silences = silences + 1 if heard == self._heard else 0
+            if silences == _SILENCES and not heard:
+                _log.warning("the query process is still starting after %.0f s", seconds)
+        _log.error("the query process has said nothing for %.0f s: it is ended", seconds)
+        with suppress(ProcessLookupError):
+            process.kill()
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None
@@ -190,6 +211,7 @@ class Channel:
                 return
             if not line.endswith(b"\n"):
                 return
+            self._heard += 1
             message = orjson.loads(line)
             if "indexed" in message:
                 self._on_news(message)
@@ -207,7 +229,8 @@ class Channel:
         with self._lock:
             self._news = set(self._sizes)
         with suppress(Unavailable):
-            await self._ask("start", self._beginning())
+            # To open the indexes may take long; one that hangs meanwhile is ended by `_watch`.
+            await self._ask("start", self._beginning(), None)
             self._ready = True
             up.set()
             while True:

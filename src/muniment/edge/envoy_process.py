@@ -42,6 +42,7 @@ class Envoy:
         self._directory = directory
         self._child: subprocess.Popen[bytes] | None = None
         self._before: subprocess.Popen[bytes] | None = None
+        self._coming: subprocess.Popen[bytes] | None = None
         self._epoch, self._loaded = 0, ""
         self._certificates: list[Path] = []
 
@@ -56,26 +57,42 @@ class Envoy:
 
     @property
     def running(self) -> bool:
-        """See Balancer."""
-        return self._child is not None and self._child.poll() is None
+        """See Balancer. One that is late may have taken over by now."""
+        return _is_alive(self._child) or _is_alive(self._coming)
 
     def start(self) -> None:
         """See Balancer."""
-        self._epoch = 0
-        self._child = self._launch("--use-dynamic-base-id", "--base-id-path", "envoy.base-id")
+        self._epoch, self._coming = 0, None
+        child = self._launch("--use-dynamic-base-id", "--base-id-path", "envoy.base-id")
+        try:
+            self._wait_ready(child, self._epoch)
+        except EdgeFailing:
+            end(child, signal.SIGTERM, 5.0)
+            raise
+        self._child = child
 
     def reload(self) -> None:
-        """See Balancer. Envoy has taken new clusters by itself already."""
-        if self._loads() == self._loaded:
-            return
-        self._end_before()
-        try:
-            base = (self._directory / "envoy.base-id").read_text().strip()
-        except OSError as error:
-            raise EdgeFailing(f"envoy cannot be replaced: {error}") from error
-        self._epoch += 1
-        child = self._launch("--base-id", base, "--restart-epoch", str(self._epoch))
-        self._before, self._child = self._child, child
+        """See Balancer. Envoy has taken new clusters by itself already.
+
+        One that was late is waited for again: an Envoy that is ended while it starts leaves a mark
+        in the memory that it shares with the others, and no other could take over any more.
+        """
+        while self._coming is not None or self._loads() != self._loaded:
+            if self._coming is None:
+                self._end_before()
+                self._coming = self._launch(
+                    "--base-id", self._base_id(), "--restart-epoch", str(self._epoch + 1)
+                )
+            try:
+                self._wait_ready(self._coming, self._epoch + 1)
+            except EdgeFailing:
+                if not _is_alive(self._child):  # nobody serves: `start` is better
+                    end(self._coming, signal.SIGTERM, 5.0)
+                if not _is_alive(self._coming):
+                    self._coming, self._loaded = None, ""
+                raise
+            self._epoch += 1
+            self._before, self._child, self._coming = self._child, self._coming, None
 
     def drain(self, nodes: Collection[str]) -> None:
         """See Balancer. The clusters say it."""
@@ -89,9 +106,9 @@ class Envoy:
             self._admin("POST", "/drain_listeners?graceful&skip_exit")
             while time.monotonic() < deadline and self._active():
                 time.sleep(_POLL_SECONDS)
-        end(self._child, signal.SIGTERM, 5.0)
-        if self._before is not None:
-            end(self._before, signal.SIGTERM, 5.0)
+        for child in (self._child, self._coming, self._before):
+            if child is not None:
+                end(child, signal.SIGTERM, 5.0)
 
     def _end_before(self) -> None:
         """Waits for the one before to end by itself: its successor talks to it until then."""
@@ -102,31 +119,32 @@ class Envoy:
             self._before = None
 
     def _launch(self, *options: str) -> subprocess.Popen[bytes]:
-        """Starts an Envoy on the files and waits until it serves. Raises EdgeFailing."""
+        """Starts an Envoy on the files. Raises NoBinary."""
         self._loaded = self._loads()
         beside = shutil.which("envoy", path=str(Path(sys.executable).parent))
         timing = ("--drain-time-s", str(DRAIN_SECONDS), "--parent-shutdown-time-s")
         command = [beside or binary("envoy"), "-c", envoy.BOOTSTRAP, "-l", "warn", *options]
-        child = subprocess.Popen(
+        return subprocess.Popen(
             [*command, *timing, str(DRAIN_SECONDS + 1)],
             cwd=self._directory,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        try:
-            self._wait_ready(child)
-        except EdgeFailing:
-            end(child, signal.SIGTERM, 5.0)
-            raise
-        return child
 
-    def _wait_ready(self, child: subprocess.Popen[bytes]) -> None:
+    def _base_id(self) -> str:
+        try:
+            return (self._directory / "envoy.base-id").read_text().strip()
+        except OSError as error:
+            raise EdgeFailing(f"envoy cannot be replaced: {error}") from error
+
+    def _wait_ready(self, child: subprocess.Popen[bytes], epoch: int) -> None:
+        """Waits until an Envoy serves. Raises EdgeFailing."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             if child.poll() is not None:
                 raise EdgeFailing(f"envoy ended with status {child.returncode}")
             with suppress(OSError, http.client.HTTPException):
-                if self._says(b'"restart_epoch": %d' % self._epoch):
+                if self._says(b'"restart_epoch": %d' % epoch):
                     return
             time.sleep(_POLL_SECONDS)
         raise EdgeFailing(f"envoy is not ready after {READY_SECONDS:.0f} s")
@@ -153,6 +171,10 @@ class Envoy:
     def _loads(self) -> str:
         """Tells what Envoy reads only when it starts."""
         return content([self._directory / envoy.BOOTSTRAP, *self._certificates])
+
+
+def _is_alive(child: subprocess.Popen[bytes] | None) -> bool:
+    return child is not None and child.poll() is None
 
 
 class _Unix(http.client.HTTPConnection):

@@ -7,7 +7,6 @@ old ones stay, and the log says so until the description is mended.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,12 +27,11 @@ from muniment.edge.files import (
     stamp,
 )
 from muniment.edge.parts import Node
+from muniment.edge.tries import Tries
 from muniment.errors import MunimentError
 from muniment.fleet.calls import Calls
 
 LOOK_SECONDS = 0.5
-FIRST_PAUSE = 0.5
-MOST_PAUSE = 30.0
 REMIND_SECONDS = 60.0
 _logger = logging.getLogger(__name__)
 
@@ -51,10 +49,10 @@ class Supervisor:
         self._discovery: Discovery | None = None
         self._workers = ThreadPoolExecutor(16, "ask")
         self._asked = float("-inf")
-        self._loaded = ""
+        self._loaded, self._owed = "", False
         self._drained: frozenset[str] = frozenset()
         self._trouble, self._told = "", float("-inf")
-        self._pause, self._not_before = FIRST_PAUSE, float("-inf")
+        self._starts, self._reloads = Tries(clock), Tries(clock)
 
     def run(self, stopping: Event, again: Event) -> None:
         """Runs until `stopping` is set; `again` asks for a reload now.
@@ -110,8 +108,12 @@ class Supervisor:
         if force or self._changed():
             self._read()
         self._ask()
-        if self._render(force=force):
+        if self._render(force=force or (self._owed and self._reloads.is_due())):
+            self._owed = True  # until it has worked: the files alone say nothing of that
+            self._reloads.begin()
             self._balancer.reload()
+            self._reloads.worked()
+            self._owed = False
             _logger.info("%s has loaded its files anew", self._balancer.name)
             self._drain(force=True)
         self._drain()
@@ -188,15 +190,14 @@ class Supervisor:
 
     def _restart(self) -> None:
         """Starts the balancer anew, after a pause that grows while it does not stay up."""
-        now = self._clock.monotonic()
-        if now < self._not_before:
+        if not self._starts.is_due():
             return
         _logger.error("%s is gone; it is started again", self._balancer.name)
-        self._not_before = now + self._pause * random.uniform(0.8, 1.2)  # noqa: S311
-        self._pause = min(self._pause * 2, MOST_PAUSE)
+        self._starts.begin()
         self._balancer.start()
+        self._owed = False  # it has begun with the files that are in place
         self._drain(force=True)
-        self._pause = FIRST_PAUSE
+        self._starts.worked()
 
     def _tell(self, trouble: str) -> bool:
         """Says what is wrong, at once and then once a minute; returns whether it did now."""

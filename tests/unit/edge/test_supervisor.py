@@ -38,6 +38,7 @@ class Recorded:
         self.running = False
         self.complaint: str | None = None
         self.fails = False
+        self.late = 0
 
     def render(self, description: Description) -> Mapping[str, str]:
         names = " ".join(node.name for node in description.node)
@@ -56,6 +57,9 @@ class Recorded:
 
     def reload(self) -> None:
         self.told.append("reload")
+        if self.late:
+            self.late -= 1
+            raise EdgeFailing("it has not loaded its files in time")
 
     def drain(self, nodes: Collection[str]) -> None:
         self.told.append(f"drain {' '.join(sorted(nodes))}".strip())
@@ -119,6 +123,31 @@ def test_a_change_is_checked_and_then_loaded(stage: Stage) -> None:
     assert stage.balancer.heard() == ["check", "reload"]
     assert stage.loaded == "n1 4096\n"
     assert (stage.directory / "main.cfg").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_load_that_failed_is_tried_again_until_it_works(stage: Stage) -> None:
+    stage.balancer.late = 2
+    stage.write(MINIMAL + "[limits]\nuri = 4096\n")
+    for _ in range(3):
+        stage.supervisor.look_guarded()
+        assert stage.balancer.heard() == ["check", "reload"]
+        stage.supervisor.look_guarded()
+        assert stage.balancer.heard() == [], "not without a pause, and not once it has worked"
+        stage.clock.at += 60
+    stage.supervisor.look_guarded()
+    assert stage.balancer.heard() == []
+
+
+def test_one_that_is_started_again_has_loaded_what_it_did_not_take_before(stage: Stage) -> None:
+    stage.balancer.late = 1
+    stage.write(MINIMAL + "[limits]\nuri = 4096\n")
+    stage.supervisor.look_guarded()
+    stage.balancer.running = False
+    stage.clock.at += 60
+    stage.supervisor.look_guarded()
+    stage.clock.at += 60
+    stage.supervisor.look_guarded()
+    assert stage.balancer.heard() == ["check", "reload", "start"]
 
 
 def test_what_the_balancer_refuses_is_never_loaded(stage: Stage) -> None:

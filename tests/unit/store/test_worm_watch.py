@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulator import Fault
 
-from muniment.errors import StorageFailing, StoreFailing
+from muniment.errors import StorageFailing, StoreFailing, Unavailable
 from muniment.log.disk import PosixDisk
 from muniment.store.names import segment_key
 from muniment.store.port import Lock, Mode
@@ -132,6 +132,53 @@ def test_a_drift_that_could_not_be_put_on_record_is_told_again(
     log.refusal = None
     once(one)
     assert log.actions == ["worm.checked", "worm.drift"]
+
+
+def test_a_drift_is_told_while_the_log_takes_nothing(
+    watch: Callable[[], WormWatch],
+    store: lying.Honest,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("muniment.store.worm.watch.PUT_SECONDS", 0.1)
+    one, told = watch(), []
+
+    async def silent(records: Sequence[dict[str, object]]) -> None:
+        told.append((one.ok, "worse than before" in caplog.text))
+        await asyncio.Event().wait()
+
+    once(one)
+    store.backing.hide(segment_key("default", "ab", 0))
+    one._put = silent
+    with pytest.raises(Unavailable, match="does not take the record"):
+        asyncio.run(asyncio.wait_for(one.run_once(), 30))
+    assert told == [(False, True)] and one.status()["ok"] is False
+    assert watch().ok, "only what is on record is remembered"
+
+    one._put = log
+    once(one)
+    assert log.actions == ["worm.checked", "worm.drift"], "and the log hears of it all the same"
+    assert caplog.text.count("worse than before") == 1 and "still broken" in caplog.text
+
+
+def test_a_drift_that_never_came_on_record_is_told_to_be_over(
+    watch: Callable[[], WormWatch],
+    store: lying.Honest,
+    log: Log,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = watch()
+    once(one)
+    store.backing.hide(segment_key("default", "ab", 0))
+    log.refusal = StorageFailing("the disk is full")
+    with pytest.raises(StorageFailing):
+        once(one)
+    assert one.ok is False
+    store.backing.keys[segment_key("default", "ab", 0)].pop()
+    log.refusal = None
+    once(one)
+    assert one.ok and "everything is kept again" in caplog.text
 
 
 def test_it_starts_checks_and_stops(watch: Callable[[], WormWatch], log: Log) -> None:

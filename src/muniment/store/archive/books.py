@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 
 import msgspec
 
@@ -126,7 +126,8 @@ class Books:
 
     def __init__(self, disk: Disk, path: Path, monotonic: Callable[[], float]) -> None:
         self._disk, self._path, self._monotonic = disk, path, monotonic
-        self._mutex = RLock()
+        self._mutex = RLock()  # of the items; not held while the disk works, which may take long
+        self._writing = Lock()  # of the file; taken before `_mutex`, never after
         self._items = read_items(disk, path) or {}
         self.revision = 0
         self._saved = 0
@@ -169,11 +170,12 @@ class Books:
 
         Raises OSError.
         """
-        with self._mutex:
-            early = self._monotonic() - self._written < FLUSH_SECONDS
-            if self.revision == self._saved or (early and not now):
-                return
-            data = msgspec.json.encode(self._items)
+        with self._writing:
+            with self._mutex:
+                early = self._monotonic() - self._written < FLUSH_SECONDS
+                if self.revision == self._saved or (early and not now):
+                    return
+                revision, data = self.revision, msgspec.json.encode(self._items)
             self._disk.make_directory(self._path.parent)
             write_file(self._disk, self._path, data, 0o600)
-            self._saved, self._written = self.revision, self._monotonic()
+            self._saved, self._written = revision, self._monotonic()

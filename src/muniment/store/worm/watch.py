@@ -15,12 +15,15 @@ from typing import Any
 import orjson
 
 from muniment.clock import Clock
-from muniment.errors import MunimentError
+from muniment.errors import MunimentError, Unavailable
 from muniment.log.disk import Disk, write_file
 from muniment.store.worm.verdict import Probe, Report, Verdict
 
 MAX_BOOKS = 8 << 20
 MAX_NAMED = 20
+PUT_SECONDS = 60.0
+"""How long the log may take for the record of a check; then the check is tried again."""
+
 RETRY = timedelta(minutes=15)
 """A check that could not be made is tried again after so long, or its interval if that is less."""
 
@@ -56,7 +59,8 @@ class WormWatch:
         self._clock, self._disk, self._interval = clock, disk, interval
         self._task: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
-        self._last: dict[str, Any] | None = _read(books)
+        self._on_record: dict[str, Any] | None = _read(books)
+        self._last = self._on_record  # what the log has not taken yet is shown all the same
         self.trouble = ""
 
     def start(self) -> None:
@@ -93,17 +97,22 @@ class WormWatch:
         }
 
     async def run_once(self) -> Report:
-        """Checks now, puts what was found on record, and returns it.
+        """Checks now, tells what was found, puts it on record, and returns it.
 
-        Raises MunimentError where the store cannot be looked at, or the log takes nothing.
+        Raises MunimentError where the store cannot be looked at, or the log takes nothing: then
+        the next check compares with what is on record, and the log may have a drift twice.
         """
         async with self._one:
             report = await _apart(self._check, f"worm {self.store}")
-            before = self._last
             found = report.as_json() | {"seconds": self._clock.now().timestamp()}
-            await self._put([_record(report, before)])
+            _tell(report, self._last)  # before the log has it, which may take long
             self._last = found
-            _tell(report, before)
+            try:
+                async with asyncio.timeout(PUT_SECONDS):
+                    await self._put([_record(report, self._on_record)])
+            except TimeoutError as error:
+                raise Unavailable("the log does not take the record of the check") from error
+            self._on_record = found
             with suppress(OSError):
                 await asyncio.to_thread(self._save, orjson.dumps(found))
             return report

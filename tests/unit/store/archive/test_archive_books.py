@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from carried_shard import LOG, SHARD, Node, settle
@@ -62,6 +64,42 @@ def test_they_are_not_written_too_often_unless_it_matters(tmp_path: Path) -> Non
     clock.now += FLUSH_SECONDS
     books.flush(now=True)
     assert path.stat().st_ino == before  # nothing has changed
+
+
+class SlowDisk(PosixDisk):
+    """A disk whose syncs of a directory take until they may end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_end = Event(), Event()
+
+    def sync_directory(self, path: Path) -> None:
+        self.begun.set()
+        assert self.may_end.wait(60)
+        super().sync_directory(path)
+
+
+def test_nobody_but_who_writes_waits_for_the_disk(tmp_path: Path) -> None:
+    path, disk = tmp_path / "edge.ab.json", SlowDisk()
+    books = Books(disk, path, Clock())
+
+    def put(evicted: bool) -> list[tuple[str, Item]]:
+        with books.change() as items:
+            items[FIRST] = item(evicted)
+        return books.items()
+
+    put(False)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            writing = pool.submit(books.flush, now=True)
+            assert disk.begun.wait(60)
+            assert pool.submit(put, True).result(10) == [(FIRST, item(evicted=True))]
+        finally:
+            disk.may_end.set()
+        writing.result(60)
+    assert read_items(disk, path) == {FIRST: item()}
+    books.flush(now=True)
+    assert read_items(disk, path) == {FIRST: item(evicted=True)}, "what came meanwhile is not lost"
 
 
 values = st.recursive(

@@ -22,11 +22,12 @@ from small_shard import OTHER, SIGNER
 from muniment.clock import SystemClock
 from muniment.data_names import LOGS
 from muniment.fleet.calls import PeerFailing
-from muniment.fleet.member import ShardState, State
+from muniment.fleet.member import Member, ShardState, State
 from muniment.fleet.mirror import MirroredShard, Mirrors, MirrorState
 from muniment.fleet.mirror.source import MAX_PIECE, Peer
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.disk import PosixDisk
+from muniment.log.note import Signer
 from muniment.log.raw import End
 from muniment.log.verify import verify_shard
 from muniment.store.marks import Why, read_mark
@@ -51,7 +52,7 @@ class Running:
         found = Mirrors(
             self.data,
             [LOG],
-            self.nodes.members,
+            lambda: self.nodes.members(),
             self.nodes.calls,
             node="own",
             disk=PosixDisk(),
@@ -206,7 +207,6 @@ def test_a_record_with_the_url_of_the_writer_does_not_bar_the_writer(running: Ru
     false = replace(writer.member(), node="false", shards={LOG: {NAME: state}})
     members = running.nodes.members
     running.nodes.members = lambda: [false, *members()]  # type: ignore[method-assign]
-    mirrors._members = running.nodes.members
     mirrors.look()
     assert mirrors.status()[0].failures == {"refused-source": 1}
     writer.shard = shown(DISK)
@@ -229,6 +229,35 @@ def test_a_beginning_that_does_not_hold_ends_nothing(running: Running) -> None:
     mirrors.look()
     (shard,) = running.added
     eventually(lambda: shard.size == SIZE)
+
+
+def test_a_node_that_fails_is_asked_where_to_begin_once_for_all_its_shards(
+    running: Running,
+) -> None:
+    hung = running.nodes.add("n0", shown(SOURCE), writable=True, minimum=MINIMUM, down=True)
+    running.nodes.add("n1", shown(DISK))
+    names = [f"{number:08x}" for number in range(20)]
+
+    def members() -> list[Member]:
+        state = ShardState(SIZE, str(SIGNER.verifier), writable=True, minimum=MINIMUM)
+        one, other = hung.member(), running.nodes.nodes["n1.example"].member()
+        verifiers = {name: state_of(name, state) for name in names}
+        return [replace(one, shards={LOG: verifiers}), other]
+
+    running.nodes.members = members  # type: ignore[method-assign]
+    mirrors = running.make()
+    with long_rests():
+        mirrors.look()
+        mirrors.look()
+    assert len(hung.asked) == 1
+    assert [shard.name for shard in running.added] == [NAME], "another node's does not wait"
+    refused = [one for one in mirrors.status() if one.state is MirrorState.REFUSED]
+    assert [one.shard for one in refused] == names, "each is told"
+
+
+def state_of(name: str, state: ShardState) -> ShardState:
+    """The state of a shard with a key of its own name."""
+    return replace(state, verifier=str(Signer(f"{LOG}/{name}", bytes(32)).verifier))
 
 
 def test_another_history_at_a_size_ends_the_mirror(running: Running) -> None:

@@ -22,12 +22,8 @@ from muniment.errors import Corrupt, InputError, MunimentError
 from muniment.fleet.calls import Calls, PeerFailing
 from muniment.fleet.member import Member, ShardState
 from muniment.fleet.mirror.adopt import Found, Nursery
-from muniment.fleet.mirror.archive import (
-    Archived,
-    archived_minimum,
-    archived_shards,
-    archived_verifier,
-)
+from muniment.fleet.mirror.archive import archived_minimum, archived_shards, archived_verifier
+from muniment.fleet.mirror.holders import Holders
 from muniment.fleet.mirror.pull import WAIT_SECONDS, Puller
 from muniment.fleet.mirror.rest import LONGEST_REFUSAL, Resting
 from muniment.fleet.mirror.shard import MirroredShard
@@ -83,8 +79,10 @@ class Mirrors:
         self._writes, self._added = writes, added
         self._archive, self._archive_interval = archive, archive_interval
         self._look_every, self._max_shards, self._wait = look_every, max_shards, wait
+        self._holders = Holders(
+            members, calls, clock, node=node, archive=archive, interval=archive_interval
+        )
         self._pullers: dict[Place, Puller] = {}
-        self._archives: dict[Place, Archived] = {}
         self._refused: dict[Place, tuple[MirrorState, str]] = {}
         self._unfit = Resting(clock, self._random, LONGEST_REFUSAL)
         self._looked_at_archive = float("-inf")
@@ -216,7 +214,9 @@ class Mirrors:
             if len(self._pullers) >= self._max_shards:
                 raise InputError(f"there are {self._max_shards:,} mirrors already")
             base = None
-            if minimum and not self._begins_at_zero(log, name):
+            if minimum and not self._holders.have_all(log, name):
+                if self._unfit.rests(source) and (log, name) in self._refused:
+                    return
                 base = partial(self._base, log, name, source)
             shard = self._nursery.make(Found(log, name, source, verifier, base))
         except (MunimentError, OSError) as error:
@@ -231,12 +231,19 @@ class Mirrors:
         puller.start()
 
     def _base(self, log: str, name: str, source: str, verifier: Verifier) -> Base:
-        """Where a copy begins, of a source. One whose tree does not hold rests a while."""
+        """Where a copy begins, of a source. One that fails, or lies of a shard, rests a while."""
+        if self._unfit.rests(source):
+            raise PeerFailing(f"{source} has just failed: it is asked again later")
         try:
-            return Peer(self._calls, source, self._clock).base(log, name, verifier)
+            found = Peer(self._calls, source, self._clock).base(log, name, verifier)
+        except PeerFailing:
+            self._unfit.longer(source)  # or each of its shards would hold up all others
+            raise
         except Corrupt as error:
             self._unfit.longer(f"{log}/{name} {source}")
             raise PeerFailing(error.detail) from error
+        self._unfit.well(source)
+        return found
 
     def _is_damaged(self, log: str, name: str) -> bool:
         found = self._refused.get((log, name))
@@ -251,47 +258,17 @@ class Mirrors:
         if known is None or known[1] != problem:
             _logger.error("%s/%s is not mirrored: %s", *place, problem)
 
-    def _begins_at_zero(self, log: str, name: str) -> bool:
-        """Whether any member has all entries of a shard."""
-        states = [member.shards.get(log, {}).get(name) for member in self._members()]
-        return any(state is not None and not state.minimum for state in states)
-
     def _keep(self, shard: MirroredShard) -> Puller:
         place = (shard.log, shard.name)
-        puller = Puller(
-            shard,
-            lambda: self._sources(shard),
-            self._stopped,
-            self._clock,
-            self._random,
-            wait=self._wait,
-        )
+        sources = partial(self._sources, shard)
+        puller = Puller(shard, sources, self._stopped, self._clock, self._random, wait=self._wait)
         puller.doubted = self._witness.doubt
         with self._lock:
             self._pullers[place] = puller
         return puller
 
     def _sources(self, shard: MirroredShard) -> list[Source]:
-        """Who has a shard: its writer first, then who has most; the archive where none is good."""
-        found: list[tuple[bool, int, str]] = []
-        for member in self._members():
-            state = member.shards.get(shard.log, {}).get(shard.name)
-            if state is None or not member.serves or member.node == self._node:
-                continue
-            if state.verifier == shard.verifier:
-                found.append((not state.writable, -state.size, member.url))
-        sources: list[Source] = [
-            Peer(self._calls, url, self._clock, -size) for _, size, url in sorted(found)
-        ]
-        place = (shard.log, shard.name)
-        distrusts = self._pullers[place].distrusts
-        if self._archive is not None and all(distrusts(source.name) for source in sources):
-            archived = self._archives.get(place)
-            if archived is None:
-                archived = Archived(self._archive, self._clock, self._archive_interval)
-                self._archives[place] = archived
-            sources.append(archived)
-        return sources
+        return self._holders.sources(shard, self._pullers[shard.log, shard.name].distrusts)
 
     def compare(self) -> None:
         """Holds checkpoints that others show against the mirrors once; for tests."""

@@ -1,7 +1,12 @@
-"""From the settings of listeners to receivers; what only one needs is imported when it is used."""
+"""From the settings of listeners to receivers, which begin and end together.
+
+What only one kind of them needs is imported when it is used.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
 from collections.abc import Iterator, Sequence
 from socket import SOCK_STREAM, socket
@@ -12,23 +17,60 @@ from muniment.access import Guard
 from muniment.api import Context
 from muniment.api.doors import Door
 from muniment.api.listener import HttpListener
+from muniment.api.probe_listener import ProbeListener
 from muniment.receive import Intake, Receiver
 from muniment.receive.dialect import Dialect
 from muniment.receive.dialects import DIALECTS
+from muniment.receive.port import Count
 from muniment.receive.sockets import bind, bind_pair, bound_address
 from muniment.receive.syslog import SyslogTcp, SyslogUdp
 from muniment.receive.target import Target
 from muniment.receive.tls import tls_context
 from muniment.settings import Listener, Protocol, Settings
 
+_logger = logging.getLogger(__name__)
 
-def receivers(settings: Settings, context: Context) -> Iterator[Receiver]:
-    """Binds one listener after the other; the caller stops those that it was given.
 
-    Raises SettingsError naming the one that cannot be had.
-    """
-    for listener in settings.listeners:
-        yield from _Maker(settings, context, listener).receivers()
+class Receivers:
+    """The receivers of a node: bound, started and stopped together."""
+
+    def __init__(self) -> None:
+        self._bound: list[Receiver] = []
+
+    def open(self, settings: Settings, context: Context) -> None:
+        """Binds one listener after the other, that of the probes last.
+
+        Raises SettingsError naming the one that cannot be had; `stop` closes those before it.
+        """
+        for listener in settings.listeners:
+            for receiver in _Maker(settings, context, listener).receivers():
+                self._bound.append(receiver)
+        if settings.probe_listen is not None:
+            self._bound.append(ProbeListener(bind(settings.probe_listen, SOCK_STREAM), context))
+
+    @property
+    def addresses(self) -> list[tuple[str, str]]:
+        """Name and address of each, with the real port."""
+        return [(receiver.name, receiver.address) for receiver in self._bound]
+
+    @property
+    def counts(self) -> list[Count]:
+        """The numbers of all."""
+        return [count for receiver in self._bound for count in receiver.counts]
+
+    async def start(self) -> None:
+        """Begins to receive."""
+        for receiver in self._bound:
+            await receiver.start()
+
+    async def stop(self) -> None:
+        """Stops all at the same time. One that fails keeps neither the others nor the shards."""
+        stopping = [receiver.stop() for receiver in self._bound]
+        for receiver, result in zip(
+            self._bound, await asyncio.gather(*stopping, return_exceptions=True), strict=True
+        ):
+            if isinstance(result, BaseException):
+                _logger.error("%s did not stop well", receiver.name, exc_info=result)
 
 
 class _Maker:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,6 @@ from muniment.access import Scope, Tokens
 from muniment.access.shared import SharedTokens
 from muniment.api import Context, build_app
 from muniment.api.access import record_change
-from muniment.api.probe_listener import ProbeListener
 from muniment.api.server import HttpServer
 from muniment.clock import Clock, SystemClock
 from muniment.data_directory import DataDirectory, Randomness
@@ -24,15 +22,15 @@ from muniment.fleet.member import State
 from muniment.fleet.mirror import MirroredShard
 from muniment.joining import Fleet
 from muniment.leaving import hand_over, until_fenced
-from muniment.listening import receivers
+from muniment.listening import Receivers
 from muniment.log.disk import Disk, PosixDisk
 from muniment.query import QueryProcess
 from muniment.query.elsewhere import Elsewhere
-from muniment.receive import Receiver
 from muniment.receive.sockets import bind, bound_address
 from muniment.serving import context_of, query_of, server_tls, tokens_of, watchers
 from muniment.settings import Settings
 from muniment.shards import AnyShard, Shards, close_shards, open_shards
+from muniment.signals import Signals
 from muniment.storing import Stores
 
 FIRST_NAME = "admin"
@@ -64,9 +62,8 @@ class Node:
         self._stores, self._fleet = stores, fleet
         self._tokens, self._disk = tokens, disk
         self._listener: socket | None = None
-        self._receivers: list[Receiver] = []
-        self._stop: asyncio.Event | None = None
-        self._hurry: asyncio.Event | None = None
+        self._receivers = Receivers()
+        self._signals = Signals()
         self._watching: list[asyncio.Task[None]] = []
         self.exit_code = 0
 
@@ -117,7 +114,6 @@ class Node:
         On the way out: receivers stop and send what they hold, answers under way are given, the
         shards publish their last checkpoint, the query process ends.
         """
-        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
         query = query_of(self.settings, self._shards)
         context = context_of(self.settings, self._shards, query, self._tokens, self._clock)
         self._stores.join(context)
@@ -126,12 +122,8 @@ class Node:
         try:
             tls = server_tls(self.settings)
             self._listener = bind(self.settings.listen, SOCK_STREAM)
-            for receiver in receivers(self.settings, context):
-                self._receivers.append(receiver)
-            if self.settings.probe_listen is not None:
-                probes = bind(self.settings.probe_listen, SOCK_STREAM)
-                self._receivers.append(ProbeListener(probes, context))
-            counts = [count for receiver in self._receivers for count in receiver.counts]
+            self._receivers.open(self.settings, context)
+            counts = self._receivers.counts
             server = HttpServer(
                 build_app(context, counts),
                 context,
@@ -146,12 +138,11 @@ class Node:
             try:
                 await self._close(query, context)
             finally:
-                self._forget_signals()
+                self._signals.forget()
 
     def stop(self) -> None:
         """Makes `serve` end; for the event loop's thread."""
-        if self._stop is not None:
-            self._stop.set()
+        self._signals.stop.set()
 
     @property
     def url(self) -> str:
@@ -164,12 +155,13 @@ class Node:
     def syslog(self) -> str | None:
         """Where syslog is received over UDP and TCP, with the real port; None where it is off."""
         settings = self.settings
-        return self._receivers[0].address if settings.syslog and settings.listeners else None
+        on = settings.syslog and settings.listeners
+        return self.addresses[0][1] if on else None
 
     @property
     def addresses(self) -> list[tuple[str, str]]:
         """Name and address of every receiver, with the real port."""
-        return [(receiver.name, receiver.address) for receiver in self._receivers]
+        return self._receivers.addresses
 
     async def _run(
         self,
@@ -178,13 +170,9 @@ class Node:
         context: Context,
         started: Callable[[Node], None] | None,
     ) -> None:
-        assert self._stop is not None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._signalled)
+        self._signals.listen()
         serving = asyncio.create_task(server.serve())
-        stopped = asyncio.create_task(self._stop.wait())
+        stopped = asyncio.create_task(self._signals.stop.wait())
         opening = asyncio.create_task(self._open(server, query, context, started))
         try:
             await asyncio.wait({opening, stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -194,7 +182,7 @@ class Node:
             await self._drain(context)
             context.stopping.set()
             server.stop()
-            await self._stop_receivers()
+            await self._receivers.stop()
         finally:
             for task in (opening, stopped):
                 task.cancel()
@@ -209,8 +197,7 @@ class Node:
         started: Callable[[Node], None] | None,
     ) -> None:
         """Takes entries at once; says that all is there when search is, or will not be soon."""
-        for receiver in self._receivers:
-            await receiver.start()
+        await self._receivers.start()
         while not server.started:
             await asyncio.sleep(0.005)
         try:
@@ -241,31 +228,19 @@ class Node:
         self._fleet.own.addresses = lambda: self.addresses
         self._fleet.start(added)
 
-    def _signalled(self) -> None:
-        """The first signal drains and hands over, the second one does not wait for that."""
-        assert self._stop is not None and self._hurry is not None
-        (self._hurry if self._stop.is_set() else self._stop).set()
-
-    def _forget_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.remove_signal_handler(number)
-
     async def _hand_over(self, context: Context) -> bool:
         """Whether others can do without this node. One that never began has nothing new."""
-        if self.settings.fleet is None or context.starting or self._hurry is None:
+        if self.settings.fleet is None or context.starting:
             return False
-        return await hand_over(self._shards, self._stores, self._clock, self._hurry)
+        return await hand_over(self._shards, self._stores, self._clock, self._signals.hurry)
 
     async def _drain(self, context: Context) -> None:
         """Says that this node is about to stop, and serves on while others turn away from it."""
-        assert self._hurry is not None
         context.draining = True
         self._fleet.say(State.DRAINING)
         if self.settings.drain:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), self.settings.drain)
+                await asyncio.wait_for(self._signals.hurry.wait(), self.settings.drain)
 
     async def _end_when_fenced(self, stopping: asyncio.Event) -> None:
         shard = await until_fenced(self._shards, stopping)
@@ -275,7 +250,7 @@ class Node:
             self.stop()
 
     async def _close(self, query: QueryProcess | Elsewhere, context: Context) -> None:
-        await self._stop_receivers()
+        await self._receivers.stop()
         handed_over = await self._hand_over(context)
         await self._stop_watching()
         await self._stores.stop(WATCH_SECONDS)
@@ -289,15 +264,6 @@ class Node:
         await asyncio.to_thread(self._stores.close)
         await query.close()
         self._directory.release()
-
-    async def _stop_receivers(self) -> None:
-        """Stops all at the same time. One that fails keeps neither the others nor the shards."""
-        stopping = [receiver.stop() for receiver in self._receivers]
-        for receiver, result in zip(
-            self._receivers, await asyncio.gather(*stopping, return_exceptions=True), strict=True
-        ):
-            if isinstance(result, BaseException):
-                _logger.error("%s did not stop well", receiver.name, exc_info=result)
 
     async def _stop_watching(self) -> None:
         """Lets what follows the logs end its round, for a moment; it resumes from its files."""

@@ -32,8 +32,7 @@ from muniment.store.wal import (
     put_shard_key,
     read_takeover_secret,
 )
-from muniment.store.wal.names import prefix
-from muniment.store.wal.record import ShardName
+from muniment.store.wal.names import ShardName, prefix
 
 Closing = Callable[[Claim, str, str, Verifier], Taken]
 """Carries what is left of a claimed shard (log, name, key) to the archive."""

@@ -22,7 +22,7 @@ from muniment.log.replica import Append
 from muniment.settings.store import Connection, WalSettings
 from muniment.store.opening import open_store
 from muniment.store.wal import Claim, Node, check_wal_store, claim
-from muniment.store.wal.record import NOTHING
+from muniment.store.wal.header import NOTHING
 
 from .harness import wal_writer
 from .harness.ceph import Ceph

@@ -25,7 +25,7 @@ from muniment.budget import Hold
 from muniment.clock import rfc3339
 from muniment.errors import Conflict, MunimentError, Unavailable
 from muniment.log import Acknowledgement, Batch
-from muniment.log.writer import Result
+from muniment.log.waiting import Result
 from muniment.receive.coding import Coding, decode
 from muniment.receive.dialect import Dialect, Posting, Reply, Taken
 from muniment.receive.groups import pack

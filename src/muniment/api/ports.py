@@ -7,10 +7,11 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from muniment.log import Acknowledgement, Batch, Health
+from muniment.log.health import WriterMetrics
 from muniment.log.proof_file import ProofFile
 from muniment.log.pruned import Pruned
 from muniment.log.raw import RawSegments
-from muniment.log.writer import Done, WriterMetrics
+from muniment.log.waiting import Done
 
 Answer = dict[str, Any]
 """A JSON object as the query process gives it."""

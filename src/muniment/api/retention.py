@@ -20,8 +20,9 @@ from muniment.api.search import instant
 from muniment.clock import rfc3339
 from muniment.errors import InputError, NotFound, TooLarge
 from muniment.query.history.acts import quoted
-from muniment.store.retention.follow import Found, LogRetention, Resolve, Retention
+from muniment.store.retention.follow import Found, Resolve, Retention
 from muniment.store.retention.hold import Hold, What, new_hold
+from muniment.store.retention.log_retention import LogRetention
 from muniment.store.retention.policy import Policy
 from muniment.store.retention.ranges import Ranges
 from muniment.watch.records import instant_text

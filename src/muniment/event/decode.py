@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from muniment.event import receipt
 from muniment.event.facts import put_back
-from muniment.event.source import Context, merge, reads_about, reads_parts, renderer, run
+from muniment.event.guard import renderer, run
+from muniment.event.source import Context, merge, reads_about, reads_parts
 from muniment.event.table import complete
 
 DEFAULT_SOURCE = "text"

@@ -22,7 +22,8 @@ import polars as pl
 
 from muniment.event import caddy, cef, citrix, envoy_log, f5, haproxy, kong, leef, nginx, traefik
 from muniment.event.facts import put_back
-from muniment.event.source import Context, merge, run, sources
+from muniment.event.guard import run
+from muniment.event.source import Context, merge, sources
 from muniment.event.structured import SOURCE as STRUCTURED
 from muniment.event.syslog_header import STARTS
 from muniment.event.text import plain

@@ -7,14 +7,15 @@ request; `timings` has those that can be told apart. What has no column is in `u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import polars as pl
 
 from muniment.event import container, envoy_log, ocsf, syslog_header
 from muniment.event.access import http_events, network_events
-from muniment.event.envoy_fields import HTTP, NODE, NUMBERS, STRUCTS, TCP, Fields, fields_of
+from muniment.event.envoy_fields import HTTP, NODE, TCP, Fields, fields_of
 from muniment.event.facts import put_back
 from muniment.event.rendering import Renderer
 from muniment.event.request import host, url
@@ -26,6 +27,26 @@ _PRODUCT = "Envoy"
 _SERVED = r"(?s)^\s*(?:\{\s*\}|\{.*\"(?:identifier|httpLogs|tcpLogs|http_logs|tcp_logs)\"\s*:)"
 _FIELDS = frozenset((b"\x0a", b"\x12", b"\x1a"))
 _UNREADABLE = "neither JSON nor Protobuf of an Envoy access log message with an entry"
+
+_PORTS = ("client_port", "local_port", "server_port", "port")
+_COUNTS = (
+    "request_length",
+    "request_body",
+    "response_length",
+    "response_body",
+    "bytes_in",
+    "bytes_out",
+    "duration",
+)
+_NUMBERS: Mapping[str, Any] = {
+    **dict.fromkeys(_PORTS, pl.Int32),
+    **dict.fromkeys(_COUNTS, pl.Int64),
+}
+_STRUCTS: Mapping[str, Any] = {
+    "timings": pl.Struct(dict.fromkeys(("request", "response", "upstream"), pl.Int64)),
+    "load": pl.Struct({"retries": pl.Int32}),
+}
+"""The types of the flat columns; the others are text."""
 
 
 @cache
@@ -117,7 +138,7 @@ def _flat(rows: list[Fields]) -> pl.DataFrame:
     for name in names:
         values = [one.flat.get(name) for one in rows]
         columns.append(
-            pl.Series(name, values, dtype=NUMBERS.get(name, STRUCTS.get(name, pl.String)))
+            pl.Series(name, values, dtype=_NUMBERS.get(name, _STRUCTS.get(name, pl.String)))
         )
     flat = pl.DataFrame(columns) if columns else pl.DataFrame({"status": [None] * len(rows)})
     if "start" in flat.columns:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import polars as pl
 
 from muniment.event import ocsf
 from muniment.event.envoy_names import CIPHERS, FLAGS, HARMLESS, HTTP_VERSIONS, TLS_VERSIONS
@@ -22,27 +20,6 @@ _ACTIVITIES = {
 }
 _DURATION = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?s\Z", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
-
-_PORTS = ("client_port", "local_port", "server_port", "port")
-_COUNTS = (
-    "request_length",
-    "request_body",
-    "response_length",
-    "response_body",
-    "bytes_in",
-    "bytes_out",
-    "duration",
-)
-NUMBERS: Mapping[str, Any] = {
-    **dict.fromkeys(_PORTS, pl.Int32),
-    **dict.fromkeys(_COUNTS, pl.Int64),
-}
-STRUCTS: Mapping[str, Any] = {
-    "timings": pl.Struct(dict.fromkeys(("request", "response", "upstream"), pl.Int64)),
-    "load": pl.Struct({"retries": pl.Int32}),
-}
-"""The types of the flat columns; the others are text."""
-
 
 HTTP, TCP, NODE = "http", "tcp", "node"
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from muniment.index.bulk import Bulk
 from muniment.index.columns import prune
 from muniment.index.damage import IndexDamaged
 from muniment.index.manifest import Sync
-from muniment.index.merge import choose, rows_of
-from muniment.index.part import Part, by_day, write_groups, write_part
-from muniment.index.snapshot import Recent, Snapshot, with_rows
+from muniment.index.merge import choose, rows_from, rows_of
+from muniment.index.part import Part, write_groups, write_parts
+from muniment.index.replaced import ReplacedFiles
+from muniment.index.snapshot import Snapshot
 from muniment.index.table import IndexTable
 from muniment.index.trust import Trust
 from muniment.index.turn import Turn
 
-_GRACE = 90.0
 _NOTHING: Mapping[str, int] = {}
 
 
@@ -56,7 +54,7 @@ class LogIndex:
         self._merging = Lock()
         self._moving = 0
         self._trust = Trust(directory, log)
-        self._replaced: list[tuple[float, Path]] = []
+        self._replaced = ReplacedFiles(directory, clock)
         self.oldest_row: float | None = None
         self.duplicates = 0
         self._table = IndexTable(directory, log, now=now, sync=sync)
@@ -115,16 +113,8 @@ class LogIndex:
                 return False
             if self.oldest_row is None:
                 self.oldest_row = self._clock()
-            new = replace(old, cursors={**old.cursors, shard: after})
-            if pruned.num_rows:
-                moving = old.recent[: self._moving]
-                recent = (*moving, *with_rows(old.recent[self._moving :], pruned))
-                new = replace(new, recent=recent)
-            if copies:
-                more = {shard: copies}
-                self.duplicates += copies
-                new = replace(new, absent=_sum(old.absent, more), copies=_sum(old.copies, more))
-            self._snapshot = new
+            self.duplicates += copies
+            self._snapshot = old.appended(shard, pruned, after, copies=copies, moving=self._moving)
             return True
 
     def flush(self) -> None:
@@ -141,15 +131,7 @@ class LogIndex:
             self._moving = 0
             raise
         with self._lock:
-            parts_now = (*self._snapshot.parts, *parts)
-            left = self._snapshot.recent[self._moving :]
-            self._snapshot = replace(
-                self._snapshot,
-                parts=parts_now,
-                recent=left,
-                absent=_less(self._snapshot.absent, before.absent),
-                copies=_less(self._snapshot.copies, before.copies),
-            )
+            self._snapshot = self._snapshot.flushed(before, parts)
             self._moving = 0
             ahead = self._snapshot.cursors != before.cursors
             self.oldest_row = self._clock() if ahead else None
@@ -184,9 +166,7 @@ class LogIndex:
             self._trust.remember(part)
         if after > begin:
             with self._lock:
-                old = self._snapshot
-                cursors = {**old.cursors, shard: after}
-                self._snapshot = replace(old, parts=(*old.parts, *parts), cursors=cursors)
+                self._snapshot = self._snapshot.caught_up(shard, parts, after)
                 self.duplicates += copies
             self._in_parts = dict(self._table.marks.cursors)
         return after - begin
@@ -194,7 +174,8 @@ class LogIndex:
     def _move(self, before: Snapshot) -> list[Part]:
         with self._table.pending():
             with self._turn.first():
-                parts = self._write([recent.table for recent in before.recent])
+                tables = [recent.table for recent in before.recent]
+                parts = write_parts(self.directory, tables, sync=self._sync)
             moved = {
                 shard: after
                 for shard, after in before.cursors.items()
@@ -206,20 +187,6 @@ class LogIndex:
         for part in parts:
             self._trust.remember(part)
         return parts
-
-    def _write(self, tables: Sequence[pa.Table]) -> list[Part]:
-        """Writes a part for each shard and day."""
-        places: dict[tuple[str, str], list[pa.Table]] = {}
-        for table in tables:
-            shards = pc.unique(table["shard"]).to_pylist()
-            for shard in shards:
-                rows = table if len(shards) == 1 else table.filter(pc.equal(table["shard"], shard))
-                for day, of_day in by_day(rows).items():
-                    places.setdefault((shard, day), []).append(of_day)
-        return [
-            write_part(self.directory, day, found, sync=self._sync)
-            for (_, day), found in places.items()
-        ]
 
     def reopen(self) -> None:
         """Reads the table from disk again after a failure. Raises OSError or IndexDamaged.
@@ -245,7 +212,7 @@ class LogIndex:
         Raises OSError or IndexDamaged; the parts then stay as they were.
         """
         with self._merging:
-            self._forget_replaced()
+            self._replaced.remove_due()
             group = choose(self._snapshot.parts)
             if not group:
                 return False
@@ -272,7 +239,9 @@ class LogIndex:
         the next call.
         """
         with self._merging:
-            self._forget_recent(shard, minimum)
+            with self._lock:
+                if not self._moving and self.next_index(shard):  # those that move are parts soon
+                    self._snapshot = self._snapshot.without_recent(shard, minimum)
             old = [p for p in self._snapshot.parts if p.shard == shard and p.first < minimum]
             if not old:
                 return False
@@ -287,57 +256,22 @@ class LogIndex:
         """Lets queries have parts in place of others, whose files go in a while."""
         for part in new:
             self._trust.remember(part)
-        gone = {part.path for part in old}
         with self._lock:
-            kept = tuple(part for part in self._snapshot.parts if part.path not in gone)
-            self._snapshot = replace(self._snapshot, parts=(*kept, *new))
-        due = self._clock() + _GRACE
-        self._replaced += [(due, self.directory / path) for path in gone]
+            self._snapshot = self._snapshot.swapped(old, new)
+        self._replaced.add(old)
 
     def _above(self, part: Part, minimum: int) -> Part:
         """Writes the rows of a part from `minimum` on as another one."""
         self.trusted(part)
-        schema, groups = rows_of(self.directory, [part])
-        rows = (group.filter(pc.greater_equal(group["index"], minimum)) for group in groups)
-        kept = (group for group in rows if group.num_rows)
+        schema, groups = rows_from(self.directory, part, minimum)
         return write_groups(
-            self.directory, part.day, schema, kept, working="merge", sync=self._sync
+            self.directory, part.day, schema, groups, working="merge", sync=self._sync
         )
-
-    def _forget_recent(self, shard: str, minimum: int) -> None:
-        with self._lock:
-            old = self._snapshot
-            if self._moving or old.cursors.get(shard, 0) == 0:
-                return  # those that move are parts soon
-            recent = [
-                Recent(kept) if kept.num_rows < one.rows else one
-                for one in old.recent
-                if (kept := _from(one.table, shard, minimum)).num_rows
-            ]
-            gone = {shard: sum(r.rows for r in old.recent) - sum(r.rows for r in recent)}
-            self._snapshot = replace(
-                old,
-                recent=tuple(recent),
-                absent=_sum(old.absent, gone) if gone[shard] else old.absent,
-            )
 
     def skip(self, shard: str, minimum: int) -> None:
         """Goes on with `minimum` where what comes before it has expired, and was never read."""
         with self._lock:
-            old = self._snapshot
-            if (begin := old.cursors.get(shard, 0)) < minimum:
-                self._snapshot = replace(
-                    old,
-                    cursors={**old.cursors, shard: minimum},
-                    absent=_sum(old.absent, {shard: minimum - begin}),
-                )
-
-    def _forget_replaced(self) -> None:
-        now = self._clock()
-        for due, path in self._replaced:
-            if due <= now:
-                path.unlink(missing_ok=True)
-        self._replaced = [item for item in self._replaced if item[0] > now]
+            self._snapshot = self._snapshot.skipped(shard, minimum)
 
     @property
     def damage(self) -> IndexDamaged | None:
@@ -360,17 +294,3 @@ class LogIndex:
                 self.flush()
         finally:
             self._table.close()
-
-
-def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> Mapping[str, int]:
-    return Counter(counts) + Counter(more)
-
-
-def _less(counts: Mapping[str, int], taken: Mapping[str, int]) -> Mapping[str, int]:
-    return Counter(counts) - Counter(taken)
-
-
-def _from(table: pa.Table, shard: str, minimum: int) -> pa.Table:
-    """The rows of a table without those of a shard's entries below `minimum`."""
-    gone = pc.and_(pc.equal(table["shard"], shard), pc.less(table["index"], minimum))
-    return table.filter(pc.invert(gone)) if pc.any(gone).as_py() else table

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from muniment.index.columns import fit, leaf_columns, newest_first, schema_of
@@ -63,6 +64,13 @@ def rows_of(directory: Path, parts: Sequence[Part]) -> tuple[pa.Schema, Iterator
     leaves = frozenset().union(*(leaf_columns(pq.read_schema(path)) for path in paths))
     schema = schema_of(leaves)
     return schema, _groups(paths, schema)
+
+
+def rows_from(directory: Path, part: Part, minimum: int) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """Returns the columns of a part, and its rows from entry `minimum` on; see `rows_of`."""
+    schema, groups = rows_of(directory, [part])
+    rows = (group.filter(pc.greater_equal(group["index"], minimum)) for group in groups)
+    return schema, (group for group in rows if group.num_rows)
 
 
 def _groups(paths: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -120,6 +120,23 @@ def write_part(
     return write_groups(directory, day, schema, groups, working=working, sync=sync)
 
 
+def write_parts(
+    directory: Path, tables: Sequence[pa.Table], *, sync: Callable[[int], None] = os.fsync
+) -> list[Part]:
+    """Writes tables of any shards and days, the last one first, a part for each shard and day.
+
+    Raises OSError.
+    """
+    places: dict[tuple[str, str], list[pa.Table]] = {}
+    for table in tables:
+        shards = pc.unique(table["shard"]).to_pylist()
+        for shard in shards:
+            rows = table if len(shards) == 1 else table.filter(pc.equal(table["shard"], shard))
+            for day, of_day in by_day(rows).items():
+                places.setdefault((shard, day), []).append(of_day)
+    return [write_part(directory, day, found, sync=sync) for (_, day), found in places.items()]
+
+
 def sorted_groups(table: pa.Table) -> Iterator[pa.Table]:
     """Row groups of about the same size, newest first."""
     order = newest_first(table)

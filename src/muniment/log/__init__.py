@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from muniment.log.batch import Acknowledgement, Batch
-from muniment.log.reader import Run, ShardReader
+from muniment.log.health import Health
+from muniment.log.reader import ShardReader
+from muniment.log.runs import Run
 from muniment.log.shard import Shard
-from muniment.log.writer import Health
 
 __all__ = ["Acknowledgement", "Batch", "Health", "Run", "Shard", "ShardReader"]

@@ -8,50 +8,24 @@ their hashes only, which the tile files and the note keep.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 
 from muniment import kernel
 from muniment.errors import Corrupt, Expired, NoSuchEntry
 from muniment.log.disk import Disk, PosixDisk
-from muniment.log.frame import BatchId
-from muniment.log.history import segment_names
 from muniment.log.merkle import consistency_proof, inclusion_proof, range_root
 from muniment.log.pruned import Pruned, own_pruned
 from muniment.log.raw import End, RawSegments
-from muniment.log.segment import segment_first, segment_name
+from muniment.log.runs import PackedRun, Run, pack
 from muniment.log.tiles import DIRECTORY, HASH, WIDTH
-from muniment.log.walked import WalkedSegment
+from muniment.log.walked import WalkedSegment, WalkedSegments
 
 _KEPT_PAYLOADS = 4
 _KEPT_TILES = 512
-_KEPT_SEGMENTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Consecutive entries: `entries[0]` has the index `first`."""
-
-    first: int
-    entries: list[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class PackedRun:
-    """Consecutive entries as (uint16 big-endian length || entry)*; the first has index `first`.
-
-    `ids` are the batches with an id that begin among them.
-    """
-
-    first: int
-    count: int
-    payload: bytes
-    ids: tuple[BatchId, ...] = ()
 
 
 class ShardReader:
@@ -62,8 +36,7 @@ class ShardReader:
         self._disk = disk or PosixDisk()
         self._lock = RLock()
         self._size = 0
-        self._starts: list[int] = []
-        self._segments: OrderedDict[int, WalkedSegment] = OrderedDict()
+        self._segments = WalkedSegments(self._disk, directory, self.refresh)
         self._payloads: OrderedDict[tuple[Path, int], tuple[int, list[bytes]]] = OrderedDict()
         self._tiles: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._pruned: Pruned | None = None
@@ -113,9 +86,7 @@ class ShardReader:
         for key, (first, _) in list(self._payloads.items()):
             if first < minimum:
                 del self._payloads[key]
-        for start in [start for start in self._segments if start < minimum]:
-            del self._segments[start]
-        self._starts = [start for start in self._starts if start >= minimum]
+        self._segments.forget(minimum)
         for tile in [tile for tile in self._tiles if tile[0] == 0]:
             del self._tiles[tile]
 
@@ -165,9 +136,7 @@ class ShardReader:
         segment, offset = self._find(start)
         with self._kept(start):
             frame = segment.frame(self._disk, offset, start)
-        skipped = start - frame.first
-        ids = tuple(batch for batch in frame.ids if batch.first >= start)
-        return PackedRun(start, frame.count - skipped, _without(frame.payload, skipped), ids)
+        return PackedRun.of(frame, start)
 
     def entry_bundle(self, number: int, width: int = WIDTH) -> bytes:
         """Returns the tlog-tiles entry bundle of a level-0 tile: (uint16 length || entry)*.
@@ -178,7 +147,7 @@ class ShardReader:
         start = number * WIDTH
         if start + width > self._size:
             raise NoSuchEntry(f"entries {start} to {start + width - 1} are not all there yet")
-        return _pack(self._entries(start, start + width))
+        return pack(self._entries(start, start + width))
 
     def tile(self, level: int, number: int, width: int = WIDTH) -> bytes:
         """Returns the hashes of a tile, 32 bytes each.
@@ -222,7 +191,7 @@ class ShardReader:
         if len(known) >= width * HASH:
             return known[: width * HASH]
         entries = self._entries(start + len(known) // HASH, start + width)
-        return known + kernel.leaf_hashes(_pack(entries))
+        return known + kernel.leaf_hashes(pack(entries))
 
     def subtree(self, level: int, number: int) -> bytes:
         """Returns the root of a perfect subtree; see `merkle.Subtree`."""
@@ -304,42 +273,8 @@ class ShardReader:
 
     def _segment_of(self, index: int) -> WalkedSegment:
         """Returns the segment that holds `index`, its frames walked at least that far."""
-        number = bisect_right(self._starts, index) - 1
-        if number < 0 or number == len(self._starts) - 1:
-            known = self._segments.get(self._starts[number]) if self._starts else None
-            if known is None or index >= known.size:
-                self._list_segments()
-                number = bisect_right(self._starts, index) - 1
-        if number < 0:
+        segment = self._segments.of(index)
+        if segment is None:
             self._check(index)
             raise Corrupt(str(self._directory), 0, f"a segment with entry {index}", "none")
-        first = self._starts[number]
-        segment = self._segments.get(first)
-        if segment is None:
-            path = self._directory / segment_name(first)
-            segment = WalkedSegment.open(self._disk, path, first)
-        self._segments[first] = segment
-        self._segments.move_to_end(first)
-        while len(self._segments) > _KEPT_SEGMENTS:
-            self._segments.popitem(last=False)
-        if index >= segment.size:
-            segment.walk_on(self._disk, index)
         return segment
-
-    def _list_segments(self) -> None:
-        names = segment_names(self._disk, self._directory)
-        firsts = (segment_first(name) for name in names)
-        minimum = self.refresh()
-        self._starts = [first for first in firsts if first is not None and first >= minimum]
-
-
-def _without(payload: bytes, entries: int) -> bytes:
-    """Returns a packed payload without its first entries."""
-    offset = 0
-    for _ in range(entries):
-        offset += 2 + int.from_bytes(payload[offset : offset + 2], "big")
-    return payload[offset:]
-
-
-def _pack(entries: list[bytes]) -> bytes:
-    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])

@@ -17,6 +17,7 @@ from muniment.log.batch import Acknowledgement, Batch
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.committer import Committer
 from muniment.log.disk import Disk, PosixDisk, write_file
+from muniment.log.health import Health, WriterMetrics
 from muniment.log.history import read_batch_ids
 from muniment.log.note import Signer
 from muniment.log.proof_file import ProofFile
@@ -27,7 +28,8 @@ from muniment.log.recovery import check_key, cut_files, cut_record, open_tail, r
 from muniment.log.replica import Replica
 from muniment.log.replicated import ReplicatedWriter
 from muniment.log.tail import SegmentLimits, Tail
-from muniment.log.writer import Done, Health, Writer, WriterMetrics
+from muniment.log.waiting import Done
+from muniment.log.writer import Writer
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 """Names of logs and shards: they are parts of paths, of URLs and of key names."""
@@ -168,7 +170,7 @@ class Shard:
     @property
     def health(self) -> Health:
         """Whether the shard acknowledges."""
-        return self._writer.health
+        return self._writer.seen_health()
 
     @property
     def metrics(self) -> WriterMetrics:

@@ -1,15 +1,31 @@
-"""Where the frames of a segment are, for readers: from its seal, or as far as it was walked."""
+"""Where the entries of a shard are, for readers: in which segment, and in which of its frames.
+
+The frames are known from a segment's seal, or as far as it was walked.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from muniment.errors import Corrupt
 from muniment.log.disk import Disk
 from muniment.log.frame import BadFrame, Frame, Kind
-from muniment.log.segment import SegmentHeader, parse_seal, read_frame, seal_place, walk
+from muniment.log.history import segment_names
+from muniment.log.segment import (
+    SegmentHeader,
+    parse_seal,
+    read_frame,
+    seal_place,
+    segment_first,
+    segment_name,
+    walk,
+)
+
+_KEPT_SEGMENTS = 64
 
 
 @dataclass(slots=True)
@@ -75,3 +91,56 @@ class WalkedSegment:
             if found.header.ends:
                 return found.header.size, found.header.root
         raise Corrupt(str(self.path), self.offset, "the end of a group commit", "none")
+
+
+class WalkedSegments:
+    """The segments in a shard's directory, those used last kept. Belongs to one thread at a time.
+
+    `refresh` returns the first entry that has not expired; segments below it are left out.
+    """
+
+    def __init__(self, disk: Disk, directory: Path, refresh: Callable[[], int]) -> None:
+        self._disk, self._directory, self._refresh = disk, directory, refresh
+        self._starts: list[int] = []
+        self._kept: OrderedDict[int, WalkedSegment] = OrderedDict()
+
+    def of(self, index: int) -> WalkedSegment | None:
+        """Returns the segment that holds an entry, its frames walked at least that far.
+
+        None where no segment begins so early. Raises Corrupt, OSError.
+        """
+        number = bisect_right(self._starts, index) - 1
+        if number < 0 or number == len(self._starts) - 1:
+            known = self._kept.get(self._starts[number]) if self._starts else None
+            if known is None or index >= known.size:
+                self._list()
+                number = bisect_right(self._starts, index) - 1
+        if number < 0:
+            return None
+        segment = self._beginning_with(self._starts[number])
+        if index >= segment.size:
+            segment.walk_on(self._disk, index)
+        return segment
+
+    def forget(self, minimum: int) -> None:
+        """Drops the segments that begin below an index."""
+        for start in [start for start in self._kept if start < minimum]:
+            del self._kept[start]
+        self._starts = [start for start in self._starts if start >= minimum]
+
+    def _list(self) -> None:
+        names = segment_names(self._disk, self._directory)
+        firsts = (segment_first(name) for name in names)
+        minimum = self._refresh()
+        self._starts = [first for first in firsts if first is not None and first >= minimum]
+
+    def _beginning_with(self, first: int) -> WalkedSegment:
+        segment = self._kept.get(first)
+        if segment is None:
+            path = self._directory / segment_name(first)
+            segment = WalkedSegment.open(self._disk, path, first)
+        self._kept[first] = segment
+        self._kept.move_to_end(first)
+        while len(self._kept) > _KEPT_SEGMENTS:
+            self._kept.popitem(last=False)
+        return segment

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Thread
 
@@ -29,41 +28,18 @@ from muniment.errors import (
 from muniment.log.batch import DURABILITY_LOCAL, Acknowledgement, Batch, BatchIds
 from muniment.log.committer import Committer
 from muniment.log.frame import MAX_ID_BYTES
+from muniment.log.health import Health, Stall, WriterMetrics
+from muniment.log.queue import BatchQueue
 from muniment.log.reader import ShardReader
 from muniment.log.repetition import Repetitions
-from muniment.log.waiting import Done as Done
-from muniment.log.waiting import Result as Result
-from muniment.log.waiting import Waiting
+from muniment.log.waiting import Done, Result, Waiting
 
-GROUP_BYTES = 8 << 20
-GROUP_BATCHES = 4096
 GATHER_SECONDS = 0.001
 """How long a commit waits for batches where the one before it had more than twice as many."""
 
 PUBLISH_EVERY = 1.0
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Whether a shard acknowledges; where not, why, and since when (RFC 3339)."""
-
-    ok: bool = True
-    reason: str = ""
-    since: str = ""
-
-
-@dataclass(slots=True)
-class WriterMetrics:
-    """Counts since the start. `sync_seconds` is the time spent writing and syncing commits."""
-
-    entries: int = 0
-    bytes: int = 0
-    commits: int = 0
-    refused: int = 0
-    failures: int = 0
-    sync_seconds: float = 0.0
 
 
 class Writer:
@@ -85,15 +61,14 @@ class Writer:
         self.metrics = WriterMetrics()
         self.on_commit: list[Callable[[int], None]] = []
         self.on_seal: list[Callable[[Path], None]] = []
-        self.health = Health()
+        self.health, self._stall = Health(), Stall(f"{log}/{shard}", clock)
         self.fenced = False
         self._log, self._shard = log, shard
         self._committer, self._reader, self._clock = committer, reader, clock
         self._ids = ids
         self._repetitions = Repetitions(log, shard, self.durability, ids, reader, committer.sign)
-        self._queue: deque[Waiting] = deque()
+        self._queue = BatchQueue(queue_bytes)
         self._unanswered: set[str] = set()
-        self._queued, self._bound = 0, queue_bytes
         self._changed = Condition()
         self._refusal: type[TryLater] = StorageFailing
         self._closing = self._seal_asked = False
@@ -149,16 +124,15 @@ class Writer:
         with self._changed:
             if self._closing:
                 raise Unavailable("the log is closing")
-            if not self.health.ok:
+            if not (health := self.seen_health()).ok:
                 self.metrics.refused += 1
-                raise self._refusal(self.health.reason, retry_after=2)
-            if self._queue and self._queued + batch.size > self._bound:
+                raise self._refusal(health.reason, retry_after=2)
+            if not self._queue.has_room(batch):
                 self.metrics.refused += 1
-                raise Overloaded(f"{self._queued:,} bytes wait for the disk")
+                raise Overloaded(f"{self._queue.size:,} bytes wait for the disk")
             if batch.id is not None:
                 self._unanswered.add(batch.id)
-            self._queue.append(waiting)
-            self._queued += batch.size
+            self._queue.put(waiting)
             if len(self._queue) == 1:  # otherwise the writer is not waiting
                 self._changed.notify_all()
 
@@ -166,6 +140,10 @@ class Writer:
         """Waits until a published checkpoint covers `size` entries; says whether one does."""
         with self._changed:
             return self._changed.wait_for(lambda: self._published >= size, timeout)
+
+    def seen_health(self) -> Health:
+        """Returns `health`, or that the disk holds the writer up; for any thread."""
+        return self._stall.of(self.health)
 
     def seal(self) -> None:
         """Has the open segment sealed soon, as if its age had come; nothing waits for that."""
@@ -185,9 +163,10 @@ class Writer:
         try:
             while not self._done():
                 group = self._take()
-                if group:
-                    self._commit(group)
-                self._upkeep()
+                with self._stall.at_work():
+                    if group:
+                        self._commit(group)
+                    self._upkeep()
             self._finish()
         except Exception as error:
             _logger.exception("the writer of %s/%s stopped", self._log, self._shard)
@@ -210,15 +189,7 @@ class Writer:
         if 0 < len(self._queue) < self._last // 2:
             time.sleep(GATHER_SECONDS)  # fewer, larger commits: each costs a sync and a signature
         with self._changed:
-            group: list[Waiting] = []
-            size = 0
-            while self._queue and len(group) < GROUP_BATCHES and self._takes():
-                if group and size + self._queue[0].batch.size > GROUP_BYTES:
-                    break
-                waiting = self._queue.popleft()
-                size += waiting.batch.size
-                group.append(waiting)
-            self._queued -= size
+            group = self._queue.take_group() if self._takes() else []
             if group:
                 self._last = len(group)
             return group
@@ -328,9 +299,7 @@ class Writer:
     def _refuse_queue(self, group: Sequence[Waiting] = ()) -> None:
         with self._changed:
             refused = [waiting for waiting in group if not waiting.answered]
-            refused += self._queue
-            self._queue.clear()
-            self._queued = 0
+            refused += self._queue.take_all()
         reason = self.health.reason or "the log is closed"
         for waiting in refused:
             waiting.answer(self._refusal(reason, retry_after=2))

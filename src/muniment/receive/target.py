@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from zlib import crc32
 
 from muniment.log import Acknowledgement, Batch, Health
-from muniment.log.writer import Done
+from muniment.log.waiting import Done
 from muniment.receive.lag_bound import LagBound
 
 S = TypeVar("S", bound="Appendable")

@@ -16,6 +16,7 @@ from muniment.log.batch import BatchIds
 from muniment.log.checkpoint import Checkpoint
 from muniment.log.disk import Disk, PosixDisk
 from muniment.log.frame import HEADER_BYTES, BadFrame, Frame, Kind, parse_batch_table
+from muniment.log.health import WriterMetrics
 from muniment.log.history import check_signature, segment_names
 from muniment.log.note import Verifier, signed_note
 from muniment.log.proof_file import ProofFile
@@ -32,7 +33,6 @@ from muniment.log.segment import (
 )
 from muniment.log.shard import VERIFIER
 from muniment.log.waiting import Done, Waiting
-from muniment.log.writer import WriterMetrics
 
 
 class ReadOnlyShard:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 from muniment.clock import Clock, rfc3339
@@ -19,12 +18,13 @@ from muniment.log.disk import Disk
 from muniment.log.report import Finding
 from muniment.store.attachments.check import claims_of
 from muniment.store.disk import StoreDisk, shard_names
+from muniment.store.fetch import digest_of, fetch_file
 from muniment.store.insist import Insist
 from muniment.store.inventory import Inventory
 from muniment.store.marks import Mark, Why, read_mark, write_mark
 from muniment.store.names import LOGS, Kind, attachment_key, log_prefix, parse, shard_prefix
 from muniment.store.port import Store
-from muniment.store.shard_copy import PIECE, digest_of, lay_down
+from muniment.store.shard_copy import lay_down
 from muniment.store.shard_growth import Copy
 from muniment.store.witnesses import Newer
 
@@ -202,7 +202,7 @@ class Restore:
         if draft.name in disk.names(folder.parent):
             disk.remove(draft)
         try:
-            digest = self._fetch(Path(key), draft)
+            digest = fetch_file(self.source, Path(key), draft, disk, 0o600).hex()
         except FileNotFoundError:
             found.findings.append(Finding(key, "has gone since it was listed"))
             return
@@ -214,20 +214,6 @@ class Restore:
         disk.rename(draft, path)
         disk.sync_directory(folder)
         found.attachments += 1
-
-    def _fetch(self, place: Path, draft: Path) -> str:
-        size, offset, digest = self.source.size(place), 0, sha256()
-        file = self._target.disk.create(draft, 0o600)
-        try:
-            while offset < size and (piece := self.source.read(place, offset, PIECE)):
-                digest.update(piece)
-                file.write(piece)
-                offset += len(piece)
-            file.sync()
-        finally:
-            file.close()
-            self.source.forget(place)
-        return digest.hexdigest()
 
     def _advance(self, progress: Progress, count: int) -> None:
         self._done += count

@@ -6,13 +6,12 @@ run that was interrupted leaves whole files and drafts; the next one goes on beh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
-from muniment.errors import Conflict, Corrupt, InputError, UnknownShard
+from muniment.errors import Corrupt, InputError, UnknownShard
 from muniment.log.committer import CHECKPOINTS
 from muniment.log.disk import Disk, write_file
 from muniment.log.history import newest
@@ -24,12 +23,12 @@ from muniment.log.shard import VERIFIER
 from muniment.log.tiles import DIRECTORY
 from muniment.log.verify_segment import SegmentCheck, check_segment
 from muniment.store.disk import StoreDisk
+from muniment.store.fetch import Fetch, differs
 from muniment.store.inventory import Inventory
 from muniment.store.names import is_key_of, shard_prefix, tree_name
 from muniment.store.port import Store
 from muniment.store.shard_growth import Copy, Growth
 
-PIECE = 4 << 20
 Progress = Callable[[int], None]
 """Called with the bytes of segments that were laid down, or found to be there, since the last."""
 
@@ -79,7 +78,7 @@ class _Laying:
         self._directory, self._disk, self._replace = directory, disk, replace_damaged
         self._there = Path(shard_prefix(copy.log, copy.shard))
         self._growth = Growth(copy)
-        self._digests: dict[int, bytes | None] = {}
+        self._fetch = Fetch(source, self._there, directory, disk, replace=replace_damaged)
 
     def run(self, all_segments: bool, progress: Progress) -> Copy:
         copy = self._copy
@@ -96,7 +95,7 @@ class _Laying:
         recent = firsts if all_segments else sorted(newest(firsts, self._length))
         wanted = [first for first in recent if first >= copy.minimum]
         with ThreadPoolExecutor(1, "restore") as pool:
-            fetching = self._ahead(pool, wanted)
+            fetching = self._fetch.ahead(pool, wanted)
             chosen = set(wanted)
             for first in firsts:
                 if first in chosen:
@@ -162,67 +161,6 @@ class _Laying:
         self._lay_small(PRUNED, self._source.read(self._there / PRUNED))
         return note.minimum
 
-    def _ahead(self, pool: ThreadPoolExecutor, wanted: Sequence[int]) -> Iterator[bool | Corrupt]:
-        """Yields what `_fetch` returns for each; the next one is fetched meanwhile."""
-        waiting: Future[bool | Corrupt] | None = None
-        for number in range(len(wanted) + 1):
-            begun = pool.submit(self._fetch, wanted[number]) if number < len(wanted) else None
-            if waiting is not None:
-                yield waiting.result()
-            waiting = begun
-
-    def _fetch(self, first: int) -> bool | Corrupt:
-        """Sees to it that a segment lies here as the store has it: says whether it was fetched.
-
-        Returns Corrupt where the store has none, or none any more.
-        """
-        name = segment_name(first)
-        place = self._there / name
-        expected = self._source.companions(self._there).by_first.get(first)
-        if name in self._disk.names(self._directory):
-            here = self._digests[first] = digest_of(self._disk, self._directory / name)
-            if expected is not None and here == expected.digest:
-                return False
-            if self._digest_there(place) in (None, here):
-                return False
-            if not self._replace:
-                raise _differs(self._directory / name, str(place))
-        draft = self._directory / f".{name}.new"
-        try:
-            self._digests[first] = self._write(place, draft)
-        except FileNotFoundError:
-            return Corrupt(str(place), 0, "a segment", "nothing")
-        finally:
-            self._source.forget(place)
-        self._disk.rename(draft, self._directory / name)
-        self._disk.sync_directory(self._directory)
-        self._disk.seal(self._directory / name)
-        return True
-
-    def _write(self, place: Path, draft: Path) -> bytes:
-        size, offset, digest = self._source.size(place), 0, sha256()
-        file = self._disk.create(draft)
-        try:
-            while offset < size:
-                piece = self._source.read(place, offset, PIECE)
-                if not piece:
-                    break
-                digest.update(piece)
-                file.write(piece)
-                offset += len(piece)
-            file.sync()
-        finally:
-            file.close()
-        return digest.digest()
-
-    def _digest_there(self, place: Path) -> bytes | None:
-        try:
-            return self._source.digest(place)
-        except FileNotFoundError:
-            return None
-        finally:
-            self._source.forget(place)
-
     def _take(
         self, first: int, found: bool | Corrupt, verifier: Verifier, progress: Progress
     ) -> None:
@@ -251,7 +189,7 @@ class _Laying:
         One that was cut short and sealed again verifies as well: then the companion knows more.
         """
         companion = self._source.companions(self._there).by_first.get(first)
-        if companion is None or companion.digest == self._digests.get(first):
+        if companion is None or companion.digest == self._fetch.digests.get(first):
             return
         self._find(str(self._there / check.path.name), "is not the one of which its companion says")
         place = str(self._there / tree_name(first))
@@ -296,24 +234,8 @@ class _Laying:
         if found is not None and found.startswith(data):
             return
         if found is not None and not self._replace and not data.startswith(found):
-            raise _differs(path, str(self._there / name))
+            raise differs(path, str(self._there / name))
         write_file(self._disk, path, data)
 
     def _find(self, place: str, problem: str) -> None:
         self._copy.findings.append(Finding(place, problem))
-
-
-def digest_of(disk: Disk, path: Path) -> bytes:
-    """Returns the SHA-256 of a file, read piece by piece. Raises OSError."""
-    digest, offset = sha256(), 0
-    while piece := disk.read(path, offset, PIECE):
-        digest.update(piece)
-        offset += len(piece)
-    return digest.digest()
-
-
-def _differs(path: Path, place: str) -> Conflict:
-    return Conflict(
-        f"{path} is there and is not what the store holds as {place}: nothing was overwritten; "
-        "move it away and run this again"
-    )

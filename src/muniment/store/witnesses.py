@@ -62,7 +62,7 @@ class Witnesses:
 
     def hear_wal(self, store: Store, origin: str, pause: Callable[[float], None]) -> None:
         """Takes what write-ahead objects say. Raises StoreFailing, Corrupt."""
-        from muniment.store.wal.record import ShardName
+        from muniment.store.wal.names import ShardName
         from muniment.store.wal.scan import scan
 
         for copy in self._copies:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 from muniment.clock import Clock, SystemClock
 from muniment.errors import SettingsError, Unavailable
@@ -21,18 +18,14 @@ from muniment.up import front
 from muniment.up.child import Child, ProcessState
 from muniment.up.node_settings import EDGE
 from muniment.up.nodes import Nodes, Sizes, sizes
-from muniment.up.output import Output, Show
+from muniment.up.output import Show
 from muniment.up.places import Places
 from muniment.up.plan import MOST_NODES, EdgeKind, Plan, Planned
 from muniment.up.ports import FreePorts
 from muniment.up.prepare import prepare
+from muniment.up.processes import Processes, Say
 from muniment.up.status import ProcessStatus, status_of
 
-READY_SECONDS = 90.0
-STARTS = 4
-"""A process that dies so often before it was ready once will not get ready."""
-
-PAUSE = 0.1
 STOP_SECONDS = 90.0
 """What draining, sealing and archiving may take together."""
 
@@ -40,8 +33,6 @@ EDGE_STOP_SECONDS = 60.0
 """More than the edge gives to what is under way, before it ends its balancer otherwise."""
 
 SEEN_SECONDS = 60.0
-
-Say = Callable[[str], None]
 
 
 class Fleet:
@@ -58,8 +49,7 @@ class Fleet:
     ) -> None:
         self.places, self.plan = places, plan
         self._show, self._disk, self._clock = show, disk or PosixDisk(), clock or SystemClock()
-        self._children: dict[str, Child] = {}
-        self._outputs: list[Output] = []
+        self.processes = Processes(places, lambda url: self.nodes.ready(url), show, self._clock)
         self._nodes: Nodes | None = None
         self._changing, self._stopping = asyncio.Lock(), False
 
@@ -81,9 +71,10 @@ class Fleet:
         called.
         """
         async with self._changing:
-            await self._start(self.plan.present(), say)
+            await self.processes.start(self.plan.present(), say)
             if self.plan.edge is not EdgeKind.NONE:
-                await self._start_edge(say)
+                self._describe()
+                await self.processes.start_edge(self.plan, say)
 
     async def scale(self, count: int, say: Say) -> None:
         """Makes the number of ingest nodes `count`; those who go are drained, and lose nothing.
@@ -103,7 +94,7 @@ class Fleet:
                 await self._take_out(leaving, say)
             self._keep(plan)
             prepare(self.places, plan, disk=self._disk, clock=self._clock)
-            await self._start([n for n in plan.present() if n.name not in before], say)
+            await self.processes.start([n for n in plan.present() if n.name not in before], say)
             self._describe()
             say(f"there {'is 1 ingest node' if count == 1 else f'are {count} ingest nodes'}")
 
@@ -114,8 +105,8 @@ class Fleet:
         """
         async with self._change():
             for node in self.plan.present():
-                await self._children[node.name].stop(STOP_SECONDS)
-                await self._start([node], say)
+                await self.processes[node.name].stop(STOP_SECONDS)
+                await self.processes.start([node], say)
                 await self._wait_seen(say)
 
     async def kill(self, name: str, say: Say, *, disk: bool = False) -> None:
@@ -138,7 +129,7 @@ class Fleet:
                 raise SettingsError(f"{name} runs already")
             node = self.plan.node(name)
             assert node is not None
-            await self._start([node], say)
+            await self.processes.start([node], say)
 
     async def stop(self, say: Say) -> bool:
         """Ends everything: writes first, then the ingest nodes, the query nodes, the edge.
@@ -151,19 +142,19 @@ class Fleet:
         async with self._changing:
             say("ending: no new writes; the nodes hand over what they have")
             ingest, query = self.plan.present(Role.INGEST), self.plan.present(Role.QUERY)
-            if EDGE in self._children:
+            if EDGE in self.processes:
                 self._describe(leaving=[node.name for node in ingest])
-            well = await self._stop([n.name for n in ingest], STOP_SECONDS, say)
-            well &= await self._stop([n.name for n in query], STOP_SECONDS, say)
-            if EDGE in self._children:
-                well &= await self._stop([EDGE], EDGE_STOP_SECONDS, say)
+            well = await self.processes.stop([n.name for n in ingest], STOP_SECONDS, say)
+            well &= await self.processes.stop([n.name for n in query], STOP_SECONDS, say)
+            if EDGE in self.processes:
+                well &= await self.processes.stop([EDGE], EDGE_STOP_SECONDS, say)
             self._close()
             return well
 
     async def abandon(self) -> None:
         """Ends everything at once: what was acknowledged stays, nobody is waited for."""
         self.say("ending everything at once, as asked")
-        await asyncio.gather(*(child.kill(for_good=True) for child in self._children.values()))
+        await self.processes.kill()
         self._close()
 
     def announced(self) -> None:
@@ -175,12 +166,12 @@ class Fleet:
         """Returns what there is of each process: nodes in their order, then the edge."""
         members = await asyncio.gather(*(self.nodes.member(n) for n in self.plan.present()))
         found = [
-            status_of(self._children.get(node.name), node, member)
+            status_of(self.processes.get(node.name), node, member)
             for node, member in zip(self.plan.present(), members, strict=True)
         ]
-        if EDGE in self._children:
+        if EDGE in self.processes:
             ready = await self.nodes.ready(self.plan.url)
-            found.append(status_of(self._children[EDGE], None, None, self.plan.url, ready))
+            found.append(status_of(self.processes[EDGE], None, None, self.plan.url, ready))
         return found
 
     def _change(self) -> asyncio.Lock:
@@ -190,63 +181,10 @@ class Fleet:
 
     def _child(self, name: str) -> Child:
         node = self.plan.node(name)
-        if node is None or name not in self._children:
+        if node is None or name not in self.processes:
             names = ", ".join(one.name for one in self.plan.present())
             raise SettingsError(f"there is no node {name}: there are {names}")
-        return self._children[name]
-
-    async def _start(self, nodes: Sequence[Planned], say: Say) -> None:
-        """Starts nodes and waits until each is ready."""
-        for node in nodes:
-            if node.name not in self._children:
-                self._children[node.name] = self._new_child(node.name, _serve(node, self.places))
-            await self._children[node.name].start()
-        waits = (self._wait_ready(node.name, node.url, say) for node in nodes)
-        for result in await asyncio.gather(*waits, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _wait_ready(self, name: str, url: str, say: Say) -> None:
-        """Raises Unavailable for a process that is not ready in time, or dies again and again."""
-        child, began = self._children[name], self._children[name].restarts
-        with suppress(TimeoutError):
-            async with asyncio.timeout(READY_SECONDS):
-                while child.restarts - began < STARTS:
-                    if await self.nodes.ready(url):
-                        say(f"{name} is ready at {url}")
-                        return
-                    await asyncio.sleep(PAUSE)
-        raise Unavailable(f"{name} does not get ready: see {self.places.log(name)}")
-
-    async def _start_edge(self, say: Say) -> None:
-        self._describe()
-        self._children[EDGE] = self._new_child(
-            EDGE,
-            front.command(self.plan, self.places),
-            last_signal=signal.SIGTERM,  # it has children of its own, and ends them
-            environment=front.environment(),
-        )
-        await self._children[EDGE].start()
-        await self._wait_ready(EDGE, self.plan.url, say)
-
-    def _new_child(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        last_signal: int = signal.SIGKILL,
-        environment: Mapping[str, str] | None = None,
-    ) -> Child:
-        output = Output(name, self.places.log(name), self._show)
-        self._outputs.append(output)
-        return Child(
-            name,
-            command,
-            output,
-            last_signal=last_signal,
-            environment=environment,
-            clock=self._clock,
-        )
+        return self.processes[name]
 
     async def _take_out(self, leaving: Sequence[Planned], say: Say) -> None:
         """Ends nodes for good; all that they had must then stand at every query node."""
@@ -254,11 +192,10 @@ class Fleet:
         say(f"{', '.join(names)}: draining")
         members = await asyncio.gather(*(self.nodes.member(node) for node in leaving))
         had = sizes(members)
-        well = await self._stop(names, STOP_SECONDS, say)
+        well = await self.processes.stop(names, STOP_SECONDS, say)
         self._keep(self.plan.without(names))
         self._describe()
-        for name in names:
-            del self._children[name]
+        self.processes.drop(names)
         if not well or not await self._wait_seen(say, had):
             raise Unavailable(
                 f"{', '.join(names)} did not hand over all: their data stays below "
@@ -266,17 +203,10 @@ class Fleet:
             )
         say(f"{', '.join(names)}: gone; {sum(had.values()):,} entries are read from the store")
 
-    async def _stop(self, names: Sequence[str], seconds: float, say: Say) -> bool:
-        there = [self._children[name] for name in names if name in self._children]
-        results = await asyncio.gather(*(child.stop(seconds) for child in there))
-        for child, status in zip(there, results, strict=True):
-            say(f"{child.name} ended" + (f" with {status}" if status else ""))
-        return not any(results)
-
     async def _wait_seen(self, say: Say, had: Sizes | None = None) -> bool:
         """Waits until the query nodes have what is written now, or what was `had`."""
         wanted = await self.nodes.written(self.plan) if had is None else had
-        query = [n for n in self.plan.present(Role.QUERY) if self._children[n.name].pid is not None]
+        query = [n for n in self.plan.present(Role.QUERY) if self.processes[n.name].pid is not None]
         waits = (self.nodes.wait_seen(node, wanted, SEEN_SECONDS) for node in query)
         for node, seen in zip(query, results := await asyncio.gather(*waits), strict=True):
             if not seen:
@@ -294,10 +224,4 @@ class Fleet:
     def _close(self) -> None:
         if self._nodes is not None:
             self._nodes.close()
-        for output in self._outputs:
-            output.close()
-
-
-def _serve(node: Planned, places: Places) -> list[str]:
-    serve = [sys.executable, "-m", "muniment", "serve"]
-    return [*serve, "--config", str(places.settings(node.name))]
+        self.processes.close()

@@ -19,7 +19,7 @@ from muniment.log.replica import Act, Append
 from muniment.settings.store import WalSettings
 from muniment.store.opening import open_store
 from muniment.store.wal import Claim, Node, WalReplica, claim
-from muniment.store.wal.record import NOTHING
+from muniment.store.wal.header import NOTHING
 
 SEGMENT = 50
 AHEAD = 16

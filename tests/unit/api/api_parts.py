@@ -17,7 +17,7 @@ from muniment.api.server import HttpServer
 from muniment.errors import MunimentError
 from muniment.log import Acknowledgement, Batch, Health, Shard
 from muniment.log.note import Signer
-from muniment.log.writer import Done
+from muniment.log.waiting import Done
 
 NAME = "5f0c1a9e"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from muniment.event import source as hook
 from muniment.event.decode import decode
 from muniment.event.schema import SCHEMA
+from muniment.event.source import Source
 
 DATA = Path(__file__).parents[2] / "data"
 RECEIVED = "2026-11-20T23:11:00.000001Z"
@@ -39,6 +41,15 @@ def events() -> Decode:
         return rows
 
     return decoded
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Source]]:
+    """Sources of outsiders, by name."""
+    outside: dict[str, Source] = {}
+    monkeypatch.setattr(hook, "_own", outside)
+    yield outside
+    hook.sources.cache_clear()
 
 
 @pytest.fixture

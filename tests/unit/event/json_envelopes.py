@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from hypothesis import strategies as st
 
-from muniment.event.source import Context, run
+from muniment.event.guard import run
+from muniment.event.source import Context
 
 NGINX = '192.0.2.1 - - [20/Nov/2026:23:06:18 +0000] "GET /a HTTP/1.1" 404 5 "-" "curl/8"'
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

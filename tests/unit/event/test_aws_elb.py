@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muniment.event.aws import looks_like
-from muniment.event.source import Context, run
+from muniment.event.guard import run
+from muniment.event.source import Context
 
 GROUP = (
     "arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/73e2d6bc24d8a067"

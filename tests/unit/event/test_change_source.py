@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from muniment.capture.change import change, record
 from muniment.capture.snapshot import Snapshot
-from muniment.event.source import Context, run
+from muniment.event.guard import run
+from muniment.event.source import Context
 
 NAME = "haproxy:lb1/server/web/w2"
 TIME, SINCE = "2026-11-21T10:00:05.000Z", "2026-11-21T10:00:00.000Z"

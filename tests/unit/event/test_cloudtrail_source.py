@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.event.source import Context, run
+from muniment.event.guard import run
+from muniment.event.source import Context
 
 ELB = "arn:aws:elasticloadbalancing:eu-central-1:111122223333"
 LISTENER = f"{ELB}:listener/app/shop/50dc6c495c0c9188/f2f7dc8efc522ab2"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muniment.event import source
+from muniment.event import guard, source
 from muniment.event.decode import decode
 from muniment.event.schema import SCHEMA
 from muniment.event.source import Context
@@ -182,15 +181,6 @@ def test_any_bytes_at_all_may_be_called_an_entry(entries: list[bytes]) -> None:
     assert decode(entries, log="l", shard="s", first=0).num_rows == len(entries)
 
 
-@pytest.fixture
-def plugged(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, source.Source]]:
-    """Sources of outsiders, by name."""
-    outside: dict[str, source.Source] = {}
-    find = source.find
-    monkeypatch.setattr(source, "find", lambda name: outside.get(name) or find(name))
-    yield outside
-
-
 class _Hostile:
     """Fails for a batch that holds a certain line."""
 
@@ -239,7 +229,7 @@ def test_what_a_parser_answers_is_checked(plugged, events, frame: pl.DataFrame, 
     assert [row["raw_data"] for row in rows] == ["x", "y"]
     assert all(row["class_uid"] == 0 and row["parse_error"] for row in rows)
     with pytest.raises(ValueError, match=why.replace("[", r"\[")):
-        source._checked(frame, 2)
+        guard._checked(frame, 2)
 
 
 def test_a_number_too_large_for_its_column_is_dropped_not_wrapped(plugged, events) -> None:

@@ -10,7 +10,8 @@ import pytest
 from muniment.event.decode import decode
 from muniment.event.envelope import Envelope, Opened, read
 from muniment.event.facts import put_back
-from muniment.event.source import Context, run
+from muniment.event.guard import run
+from muniment.event.source import Context
 from muniment.event.unmapped import merged
 
 COMBINED = '10.0.0.1 - - [20/Nov/2026:23:08:16 +0000] "GET /a HTTP/1.1" 200 5 "-" "-"'
@@ -80,11 +81,8 @@ class Wrapper(Envelope):
         return Opened(parts.field("field_1"), facts, parts.field("field_0"))
 
 
-def test_what_the_envelope_knows_fills_what_the_line_does_not_tell(monkeypatch) -> None:
-    from muniment.event import source
-
-    find = source.find
-    monkeypatch.setattr(source, "find", lambda n: Wrapper() if n == "wrap" else find(n))
+def test_what_the_envelope_knows_fills_what_the_line_does_not_tell(plugged) -> None:
+    plugged["wrap"] = Wrapper()
     lines = pl.Series(["x:words", f"nginx:{COMBINED}", "none", 'x:{"a":1,"level":"warn"}'])
     frame = run("wrap", lines, context(4))
     assert frame["severity_id"].to_list() == [5, 1, 5, 3]
@@ -223,14 +221,11 @@ class Bytes:
 
 
 @pytest.fixture
-def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
-    from muniment.event import source
-
-    find = source.find
-    monkeypatch.setattr(source, "find", lambda name: Bytes() if name == "theirs" else find(name))
+def theirs(plugged) -> None:
+    plugged["theirs"] = Bytes()
 
 
-@pytest.mark.usefixtures("plugged")
+@pytest.mark.usefixtures("theirs")
 @pytest.mark.parametrize("bad", ["raise", "number", "surrogate", "fewer"])
 def test_a_renderer_that_fails_costs_no_other_entry(events, bad: str) -> None:
     lines = [row["raw_data"] for row in events("theirs", ["ok 1", bad, "ok 2"])]
@@ -238,14 +233,14 @@ def test_a_renderer_that_fails_costs_no_other_entry(events, bad: str) -> None:
     assert events("theirs", [bad])[0]["raw_data"] == bad
 
 
-@pytest.mark.usefixtures("plugged")
+@pytest.mark.usefixtures("theirs")
 def test_rendered_and_plain_entries_may_alternate() -> None:
     found = rows(entry({}, b"a\xff"), entry({"as": "theirs"}, b"ok"), entry({}, b"b"), b"no header")
     assert [row["raw_data"] for row in found] == ["a\\xff", "<ok>", "b", "no header"]
     assert [row["message"] for row in found][:3] == ["a\\xff", "<ok>", "b"]
 
 
-@pytest.mark.usefixtures("plugged")
+@pytest.mark.usefixtures("theirs")
 def test_the_first_part_is_read_by_a_source_that_can() -> None:
     parts = [{"number": n, "of": 2, "bytes": 70000, "sha256": "ab"} for n in (1, 2)]
     found = rows(*(entry({"as": "theirs", "part": part}, b"ok") for part in parts))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muniment.event.source import Context, run
+from muniment.event.guard import run
+from muniment.event.source import Context
 
 EVENT = {
     "level": "Metadata",

@@ -15,7 +15,7 @@ from muniment.index.log_index import LogIndex
 from muniment.index.manifest import Sync
 from muniment.index.reading import rows
 from muniment.log.frame import BatchId
-from muniment.log.reader import Run
+from muniment.log.runs import Run
 
 LOG, SHARD = "edge", "0a1b2c3d"
 DAY = 86_400

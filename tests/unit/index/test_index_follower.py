@@ -171,7 +171,7 @@ def test_an_index_folder_that_cannot_be_written_is_said_so(
     def fail(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("muniment.index.log_index.write_part", fail)
+    monkeypatch.setattr("muniment.index.log_index.write_parts", fail)
     house.follower = house.make(flush_seconds=0.01)
     house.follower.start({LOG: [SHARD]})
     house.grow(5)

@@ -82,14 +82,14 @@ def test_rows_come_in_while_others_are_flushed(
     index = open_index(tmp_path)
     add(index, 6)
     add(index, 2)
-    write = log_index.write_part
+    write = log_index.write_parts
 
     def meanwhile(*arguments: object, **options: object) -> object:
         add(index, 3)
         assert all_rows(index) == expected_rows(11)
         return write(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(log_index, "write_part", meanwhile)
+    monkeypatch.setattr(log_index, "write_parts", meanwhile)
     index.flush()
     monkeypatch.undo()
     assert (index.recent_rows, index.next_index(SHARD)) == (3, 11)
@@ -139,14 +139,14 @@ def test_reading_waits_for_a_flush_when_memory_is_full(
     monkeypatch.setattr("muniment.index.flusher._MOST_BYTES", 1)
     monkeypatch.setattr(reading, "MAX_ENTRIES", 1)
     gate, waiting = threading.Event(), threading.Event()
-    write = log_index.write_part
+    write = log_index.write_parts
 
     def slow(*arguments: object, **options: object) -> object:
         waiting.set()
         assert gate.wait(20)
         return write(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(log_index, "write_part", slow)
+    monkeypatch.setattr(log_index, "write_parts", slow)
     reader = ListReader(entries(5 * FRAME))
     follower = Follower(
         tmp_path, lambda path: reader, clock=time.monotonic, now=Clock().now, flush_rows=1

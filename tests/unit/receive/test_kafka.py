@@ -175,8 +175,9 @@ def test_records_arrive_in_order_and_are_committed() -> None:
             await until(lambda: len(log.entries) == 1_500)
             await asyncio.to_thread(cluster.send, b"later", None, key=b"k")
             await until(lambda: len(log.entries) == 1_502)
-            assert (receiver.messages, receiver.entries, receiver.known) == (1_502, 1_502, 0)
-            assert receiver.connected
+            meters = receiver.meters
+            assert (meters.messages, meters.entries, meters.known) == (1_502, 1_502, 0)
+            assert meters.connected
         found = [(header["about"]["partition"], raw) for header, raw in log.split()]
         assert [raw for partition, raw in found if partition == "0"] == [
             *(b"%d" % n for n in range(500)),
@@ -196,7 +197,7 @@ def test_nothing_is_committed_before_it_is_durable() -> None:
         await asyncio.to_thread(cluster.send, *[b"%d" % n for n in range(50)])
         log.hold = True
         async with consuming(cluster, log) as receiver:
-            await until(lambda: receiver.pauses > 0)
+            await until(lambda: receiver.meters.pauses > 0)
             await asyncio.sleep(1.5)  # commits would have been made by now
             assert await asyncio.to_thread(cluster.committed) < 0
             log.release()
@@ -212,7 +213,7 @@ def test_a_log_that_takes_nothing_is_asked_until_it_does() -> None:
         await asyncio.to_thread(cluster.send, *[b"%d" % n for n in range(50)])
         log.refusal = StorageFailing("no disk", retry_after=0)
         async with consuming(cluster, log) as receiver:
-            await until(lambda: receiver.retries > 3)
+            await until(lambda: receiver.meters.retries > 3)
             await asyncio.to_thread(cluster.send, *[b"%d" % n for n in range(50, 90)])
             log.refusal = None
             await until(lambda: len(log.entries) == 90)
@@ -228,7 +229,7 @@ def test_a_stop_while_the_log_takes_nothing_leaves_the_records_to_the_next_start
         log.refusal = StorageFailing("no disk", retry_after=0)
         receiver = consumer(cluster, log)
         await receiver.start()
-        await until(lambda: receiver.retries > 0)
+        await until(lambda: receiver.meters.retries > 0)
         await receiver.stop()
         assert log.entries == []
         log.refusal = None
@@ -246,7 +247,7 @@ def test_what_was_durable_and_not_committed_is_not_doubled(
         cluster, log = Cluster(), RememberingLog()
         await asyncio.to_thread(cluster.send, *[b"the same"] * 50)
         died = consumer(cluster, log)
-        monkeypatch.setattr(died, "_commit", lambda *, asynchronous: None)
+        monkeypatch.setattr(died._member, "_commit", lambda *, asynchronous: None)
         await died.start()
         await until(lambda: len(log.entries) == 50)
         await died.stop()
@@ -254,7 +255,7 @@ def test_what_was_durable_and_not_committed_is_not_doubled(
         await asyncio.to_thread(cluster.send, *[b"the same"] * 7)
         async with consuming(cluster, log) as receiver:
             await until(lambda: len(log.entries) == 57)
-            assert (receiver.known, receiver.entries) == (50, 7)
+            assert (receiver.meters.known, receiver.meters.entries) == (50, 7)
         assert await asyncio.to_thread(cluster.committed) == 57
 
     asyncio.run(scenario())
@@ -266,12 +267,31 @@ def test_offsets_amid_a_known_batch_are_committed_to_its_end() -> None:
     receiver = consumer(Cluster(), log)
     place = (TOPIC, 3)
     sent = [Record(n, b"the same", None, 1_000) for n in range(20)]
-    receiver._known[place] = Known.of(PLACE, [PLACE.batch_id(sent[:10])])
+    receiver._member._known[place] = Known.of(PLACE, [PLACE.batch_id(sent[:10])])
     for records, following in ((sent[:7], 10), (sent[7:12], 12), (sent[12:], 20)):
-        receiver._keep(place, records)
-        assert receiver._offsets._durable[place] == following
-    assert (receiver.known, len(log.entries)) == (10, 10)
+        receiver._member._keep(place, records)
+        assert receiver._member._offsets._durable[place] == following
+    assert (receiver.meters.known, len(log.entries)) == (10, 10)
     asyncio.run(receiver.stop())
+
+
+def test_a_member_that_fails_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("a defect")
+
+    async def scenario() -> None:
+        cluster, log = Cluster(), RememberingLog()
+        await asyncio.to_thread(cluster.send, *[b"%d" % n for n in range(50)])
+        receiver = consumer(cluster, log)
+        failing = receiver._member
+        monkeypatch.setattr(failing, "_round", fail)
+        await receiver.start()
+        await until(lambda: len(log.entries) == 50)
+        assert receiver._member is not failing
+        await receiver.stop()
+        assert await asyncio.to_thread(cluster.committed) == 50
+
+    asyncio.run(scenario())
 
 
 def test_a_broker_that_is_away_is_waited_for() -> None:
@@ -279,8 +299,8 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
         cluster, log = Cluster(), RememberingLog()
         cluster.brokers = "127.0.0.1:1"
         async with consuming(cluster, log) as receiver:
-            await until(lambda: receiver._troubles.count > 0)
-            assert not receiver.connected
+            await until(lambda: receiver.troubles.count > 0)
+            assert not receiver.meters.connected
 
     asyncio.run(scenario())
 

@@ -10,7 +10,7 @@ import pytest
 from muniment import kernel
 from muniment.errors import IndexBehind
 from muniment.log import Acknowledgement, Batch, Health
-from muniment.log.writer import Done
+from muniment.log.waiting import Done
 from muniment.receive.lag_bound import LagBound
 from muniment.receive.target import Target
 

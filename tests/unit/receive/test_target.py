@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from muniment.log import Acknowledgement, Batch, Health
-from muniment.log.writer import Done
+from muniment.log.waiting import Done
 from muniment.receive.target import choose
 
 

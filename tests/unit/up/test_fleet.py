@@ -10,12 +10,13 @@ from random import Random
 import pytest
 
 from muniment.errors import SettingsError
-from muniment.up import fleet as fleet_module
+from muniment.up import processes
 from muniment.up.fleet import Fleet
 from muniment.up.places import Places
 from muniment.up.plan import Planned, Wish, load_plan, make_plan
 from muniment.up.ports import FreePorts
 from muniment.up.prepare import make_folders
+from muniment.up.processes import Processes
 
 SLEEP = [sys.executable, "-u", "-c", "import time; print('up'); time.sleep(600)"]
 
@@ -45,8 +46,8 @@ def fleet(tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     def serve(node: Planned, places: Places) -> list[str]:
         return SLEEP
 
-    monkeypatch.setattr(fleet_module, "_serve", serve)
-    monkeypatch.setattr(Fleet, "_wait_ready", ready)
+    monkeypatch.setattr(processes, "_serve", serve)
+    monkeypatch.setattr(Processes, "_wait_ready", ready)
     places = Places(tmp_path / "fleet")
     make_folders(places)
     free = FreePorts(random=Random(3), free=lambda _: True)
@@ -90,7 +91,7 @@ def test_all_ends_at_once_when_it_is_asked_for(fleet: Fleet, said: Said) -> None
     async def run() -> None:
         await _started(fleet, said)
         await fleet.abandon()
-        assert {child.pid for child in fleet._children.values()} == {None}
+        assert {fleet.processes[node.name].pid for node in fleet.plan.present()} == {None}
 
     asyncio.run(run())
     assert ("up", "ending everything at once, as asked") in said.lines

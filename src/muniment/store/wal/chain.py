@@ -10,15 +10,9 @@ from itertools import chain
 from muniment.errors import Corrupt, NoSuchObject
 from muniment.log.replica import Append
 from muniment.store.port import Store
-from muniment.store.wal.names import Place, key, prefix
-from muniment.store.wal.record import (
-    MAX_HEADER,
-    Header,
-    Record,
-    ShardName,
-    decode,
-    decode_header,
-)
+from muniment.store.wal.header import MAX_HEADER, Header, decode_header
+from muniment.store.wal.names import Place, ShardName, key, prefix
+from muniment.store.wal.record import Record, decode
 from muniment.store.wal.scan import View, chain_backwards, check_place
 
 AHEAD = 4

@@ -18,17 +18,10 @@ from muniment.store.port import Store
 from muniment.store.wal.chain import Chain, read_record
 from muniment.store.wal.clean import Cleaner
 from muniment.store.wal.flight import Owner, fenced_by
-from muniment.store.wal.names import Place, key
-from muniment.store.wal.record import (
-    ID_BYTES,
-    NOTHING,
-    Encoded,
-    Header,
-    Kind,
-    Node,
-    ShardName,
-    encode,
-)
+from muniment.store.wal.header import NOTHING, Header, Kind
+from muniment.store.wal.identity import ID_BYTES, Node
+from muniment.store.wal.names import Place, ShardName, key
+from muniment.store.wal.record import Encoded, encode
 from muniment.store.wal.replica import WalReplica
 from muniment.store.wal.scan import Tree, View, scan
 

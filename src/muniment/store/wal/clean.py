@@ -24,8 +24,8 @@ from muniment.clock import Clock
 from muniment.errors import MunimentError, NoSuchObject
 from muniment.store.port import Store
 from muniment.store.wal.flight import Flight
-from muniment.store.wal.names import Place, key
-from muniment.store.wal.record import MAX_HEADER, Header, ShardName, decode_header
+from muniment.store.wal.header import MAX_HEADER, Header, decode_header
+from muniment.store.wal.names import Place, ShardName, key
 from muniment.store.wal.scan import View
 
 SETTLE = 120.0

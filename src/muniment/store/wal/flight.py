@@ -17,19 +17,11 @@ from muniment.errors import Corrupt, Fenced, MunimentError, NoSuchObject, StoreF
 from muniment.log.replica import Append, Stored
 from muniment.store.bounded import get_at_most
 from muniment.store.port import Store
-from muniment.store.wal.names import Place, key
+from muniment.store.wal.header import APPEND_BYTES, DIGEST_BYTES, MAX_HEADER, Header
+from muniment.store.wal.identity import Node
+from muniment.store.wal.names import Place, ShardName, key
 from muniment.store.wal.progress import Progress
-from muniment.store.wal.record import (
-    APPEND_BYTES,
-    DIGEST_BYTES,
-    MAX_HEADER,
-    Header,
-    Node,
-    ShardName,
-    decode,
-    encode,
-    header_of,
-)
+from muniment.store.wal.record import decode, encode, header_of
 from muniment.store.wal.scan import check_place
 
 

@@ -1,4 +1,4 @@
-"""Which data directory this is: 16 random bytes that stay with it.
+"""Who writes: a node by its name, and by 16 random bytes that stay with its data directory.
 
 A node that starts again with its data directory goes on with its shards by itself. One that lost
 it is another, whatever it is called: it must be told to take over.
@@ -7,12 +7,22 @@ it is another, whatever it is called: it must be told to take over.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from muniment.data_names import INSTANCE
 from muniment.errors import Corrupt, SettingsError
 from muniment.log.disk import Disk, write_file
-from muniment.store.wal.record import ID_BYTES
+
+ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Who writes: the `node` setting, and 16 bytes that only this data directory has."""
+
+    name: str
+    instance: bytes
 
 
 def node_instance(data: Path, disk: Disk, randomness: Callable[[int], bytes]) -> bytes:

@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from muniment.errors import Conflict, Corrupt, SettingsError
 from muniment.store.bounded import get_at_most
 from muniment.store.port import Store
-from muniment.store.wal.names import private_key
-from muniment.store.wal.record import ShardName
+from muniment.store.wal.names import ShardName, private_key
 
 MAGIC = b"MUNIKEY1"
 SALT_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16

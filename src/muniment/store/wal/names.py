@@ -1,15 +1,26 @@
-"""The keys of write-ahead objects: `wal/<log>/<shard>/<term, 10 digits>/<slot, 20 digits>`."""
+"""Which shard a chain is of, and the keys of its write-ahead objects.
+
+A key is `wal/<log>/<shard>/<term, 10 digits>/<slot, 20 digits>`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
-
-from muniment.store.wal.record import ShardName
 
 MAX_SLOT = (1 << 62) - 1
 """Far above any writer's: a key with more is somebody else's, and fits into no header."""
 
 _TERM_DIGITS, _SLOT_DIGITS = 10, 20
+
+
+@dataclass(frozen=True, slots=True)
+class ShardName:
+    """Which shard a chain is of: the origin of its log's keys, its log, its name."""
+
+    origin: str
+    log: str
+    shard: str
 
 
 class Place(NamedTuple):

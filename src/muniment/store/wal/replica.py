@@ -13,7 +13,7 @@ from muniment.log.replica import Append, Stored
 from muniment.settings.store import WalSettings
 from muniment.store.port import Store
 from muniment.store.wal.flight import Flight, Owner, Parcel, Waiting, attempt
-from muniment.store.wal.record import MAX_BODY, Header
+from muniment.store.wal.header import MAX_BODY, Header
 
 FIRST_DELAY, LAST_DELAY = 0.02, 2.0
 """Seconds between tries of one object: doubled each time, with jitter."""

@@ -14,16 +14,9 @@ from dataclasses import dataclass
 
 from muniment.errors import Corrupt, NoSuchObject, StoreFailing
 from muniment.store.port import Store
-from muniment.store.wal.names import Place, key, place_of, prefix
-from muniment.store.wal.record import (
-    DIGEST_BYTES,
-    MAX_HEADER,
-    NOTHING,
-    Header,
-    ShardName,
-    decode,
-    decode_header,
-)
+from muniment.store.wal.header import DIGEST_BYTES, MAX_HEADER, NOTHING, Header, decode_header
+from muniment.store.wal.names import Place, ShardName, key, place_of, prefix
+from muniment.store.wal.record import decode
 
 TRIES = 50
 """Listings until one is taken that nothing contradicts."""

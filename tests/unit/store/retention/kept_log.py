@@ -25,7 +25,8 @@ from muniment.store.archive.port import Destination
 from muniment.store.names import segment_key, tree_key
 from muniment.store.port import Mode
 from muniment.store.retention.acts import OpenShard
-from muniment.store.retention.follow import LogRetention, Retention
+from muniment.store.retention.follow import Retention
+from muniment.store.retention.log_retention import LogRetention
 from muniment.store.retention.record import Retentions
 
 LOG, SHARD = "web", "11111111"

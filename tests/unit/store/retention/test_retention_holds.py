@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from muniment import kernel
 from muniment.errors import Conflict, Corrupt, InputError, NotFound, TryLater, Unavailable
 from muniment.log import Batch
 from muniment.store.names import segment_key, tree_key
+from muniment.store.retention.follow import Found
 from muniment.store.retention.hold import Hold, What, hold_of, new_hold
 from muniment.store.retention.holds import Holds
 from muniment.store.retention.ranges import Range, Ranges, meets
@@ -123,6 +126,26 @@ def test_a_hold_on_an_object_counts_until_entries_are_looked_through(log: KeptLo
     log.one.holds.see("case-7", {SHARD: [(size + 2, size + 3)]}, {SHARD: size + 50})
     assert log.retention.held(LOG, SHARD, size + 2, size + 10)
     assert not log.retention.held(LOG, SHARD, size + 3, size + 50)
+    log.close()
+
+
+def test_a_hold_that_cannot_be_looked_through_is_told(log: KeptLog) -> None:
+    log.retention.place(LOG, hold_on(What.OBJECT, [(5, 6)], object="haproxy:a/b/c", seen={}))
+    stopping = asyncio.Event()
+    told: list[str] = []
+
+    async def resolve(of: str, hold: Hold, seen: Mapping[str, int]) -> Found:
+        told.append(log.one.trouble)
+        if len(told) == 1:
+            log.retention.wake()
+            raise Unavailable("the query process is starting")
+        stopping.set()
+        return {}, {SHARD: log.shard.size}
+
+    log.retention.resolve = resolve
+    asyncio.run(asyncio.wait_for(log.retention.run(stopping), 60))
+    assert told == ["", "the hold case-7 was not looked through: the query process is starting"]
+    assert log.one.trouble == ""
     log.close()
 
 

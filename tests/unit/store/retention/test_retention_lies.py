@@ -12,7 +12,7 @@ from kept_log import DATA, LOG, SHARD, KeptLog
 from muniment import kernel
 from muniment.errors import Corrupt
 from muniment.log import ShardReader
-from muniment.log.reader import PackedRun
+from muniment.log.runs import PackedRun
 from muniment.store.retention.hold import What, new_hold
 from muniment.store.retention.proved import Following, proved_entry, proved_root
 

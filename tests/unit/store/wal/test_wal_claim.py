@@ -12,8 +12,8 @@ from wal_objects import OF, A, B, Written, group, root
 
 from muniment.errors import Corrupt, Fenced, StoreFailing
 from muniment.store.wal.claim import Claim, claim
+from muniment.store.wal.identity import Node
 from muniment.store.wal.names import Place, key
-from muniment.store.wal.record import Node
 from muniment.store.wal.scan import Tree
 
 X = b"x" * 16

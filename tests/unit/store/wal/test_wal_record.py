@@ -14,18 +14,9 @@ from wal_objects import AT, OF, A, Written, checkpoint, group, root
 
 from muniment.errors import Corrupt
 from muniment.log.replica import Act, Append
+from muniment.store.wal.header import MAX_HEADER, NOTHING, Header, Kind, decode_header
 from muniment.store.wal.names import Place, key, place_of
-from muniment.store.wal.record import (
-    MAX_HEADER,
-    NOTHING,
-    Encoded,
-    Header,
-    Kind,
-    decode,
-    decode_header,
-    encode,
-    header_of,
-)
+from muniment.store.wal.record import Encoded, decode, encode, header_of
 
 WRITER = b"w" * 16
 SEAL = Append(Act.SEAL, 7, 7, 7, root(7), b"")

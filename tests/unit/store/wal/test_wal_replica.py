@@ -16,7 +16,7 @@ from muniment.errors import Fenced, MunimentError, TooLarge, Unavailable
 from muniment.log.replica import Act, Append
 from muniment.settings.store import WalSettings
 from muniment.store.wal import Claim, WalReplica, claim
-from muniment.store.wal.record import Node
+from muniment.store.wal.identity import Node
 
 SECONDS = 20.0
 

@@ -13,7 +13,7 @@ from muniment.log.replica import Act, Append
 from muniment.store.wal.claim import Claim, claim
 from muniment.store.wal.clean import Cleaner
 from muniment.store.wal.flight import Flight, Parcel, Waiting, attempt
-from muniment.store.wal.record import Node
+from muniment.store.wal.identity import Node
 
 SEGMENT = 6
 """Entries after which the model begins a new segment."""

@@ -9,17 +9,10 @@ from hashlib import sha256
 from simulator import SimulatedStore
 
 from muniment.log.replica import Act, Append
-from muniment.store.wal.names import Place, key
-from muniment.store.wal.record import (
-    NOTHING,
-    Encoded,
-    Header,
-    Kind,
-    Node,
-    ShardName,
-    encode,
-    header_of,
-)
+from muniment.store.wal.header import NOTHING, Header, Kind
+from muniment.store.wal.identity import Node
+from muniment.store.wal.names import Place, ShardName, key
+from muniment.store.wal.record import Encoded, encode, header_of
 
 OF = ShardName("test.example", "default", "aa")
 A, B = Node("a", b"a" * 16), Node("b", b"b" * 16)

@@ -46,6 +46,10 @@ class Stall:
         finally:
             self._began = None
 
+    def goes_on(self) -> None:
+        """The thread has come on: what it waited for answered."""
+        self._began = time.monotonic()
+
     def of(self, health: Health) -> Health:
         """Returns a health, or that the disk does not answer; tells the log of it once."""
         began = self._began

@@ -36,7 +36,7 @@ class ShardReader:
         self._disk = disk or PosixDisk()
         self._lock = RLock()
         self._size = 0
-        self._segments = WalkedSegments(self._disk, directory, self.refresh)
+        self._segments = WalkedSegments(self._disk, directory)
         self._payloads: OrderedDict[tuple[Path, int], tuple[int, list[bytes]]] = OrderedDict()
         self._tiles: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._pruned: Pruned | None = None
@@ -273,7 +273,7 @@ class ShardReader:
 
     def _segment_of(self, index: int) -> WalkedSegment:
         """Returns the segment that holds `index`, its frames walked at least that far."""
-        segment = self._segments.of(index)
+        segment = self._segments.of(index, self.refresh)
         if segment is None:
             self._check(index)
             raise Corrupt(str(self._directory), 0, f"a segment with entry {index}", "none")

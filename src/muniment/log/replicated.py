@@ -132,7 +132,7 @@ class ReplicatedWriter(Writer):
         )
         for waiting, known in repeated:
             if known is not None:
-                self._repetitions.replay(waiting, known)
+                self._replay(waiting, known)
         if fresh:
             batches = [waiting.batch for waiting in fresh]
             planned = self._committer.planner.group(batches, self._clock.monotonic())
@@ -181,7 +181,7 @@ class ReplicatedWriter(Writer):
         if planned.act is Act.GROUP:
             self._durable(item.fresh, planned.first, planned.note, seconds)
             for waiting in item.repeated:
-                self._repetitions.replay(waiting)
+                self._replay(waiting)
             self._tell()
         elif planned.act is Act.CHECKPOINT:
             with self._changed:

@@ -94,26 +94,24 @@ class WalkedSegment:
 
 
 class WalkedSegments:
-    """The segments in a shard's directory, those used last kept. Belongs to one thread at a time.
+    """The segments of a shard's directory, those used last kept. For one thread at a time."""
 
-    `refresh` returns the first entry that has not expired; segments below it are left out.
-    """
-
-    def __init__(self, disk: Disk, directory: Path, refresh: Callable[[], int]) -> None:
-        self._disk, self._directory, self._refresh = disk, directory, refresh
+    def __init__(self, disk: Disk, directory: Path) -> None:
+        self._disk, self._directory = disk, directory
         self._starts: list[int] = []
         self._kept: OrderedDict[int, WalkedSegment] = OrderedDict()
 
-    def of(self, index: int) -> WalkedSegment | None:
+    def of(self, index: int, refresh: Callable[[], int]) -> WalkedSegment | None:
         """Returns the segment that holds an entry, its frames walked at least that far.
 
+        `refresh` returns the first entry that has not expired; segments below it are left out.
         None where no segment begins so early. Raises Corrupt, OSError.
         """
         number = bisect_right(self._starts, index) - 1
         if number < 0 or number == len(self._starts) - 1:
             known = self._kept.get(self._starts[number]) if self._starts else None
             if known is None or index >= known.size:
-                self._list()
+                self._list(refresh)
                 number = bisect_right(self._starts, index) - 1
         if number < 0:
             return None
@@ -128,10 +126,10 @@ class WalkedSegments:
             del self._kept[start]
         self._starts = [start for start in self._starts if start >= minimum]
 
-    def _list(self) -> None:
+    def _list(self, refresh: Callable[[], int]) -> None:
         names = segment_names(self._disk, self._directory)
         firsts = (segment_first(name) for name in names)
-        minimum = self._refresh()
+        minimum = refresh()
         self._starts = [first for first in firsts if first is not None and first >= minimum]
 
     def _beginning_with(self, first: int) -> WalkedSegment:

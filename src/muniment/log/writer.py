@@ -27,7 +27,7 @@ from muniment.errors import (
 )
 from muniment.log.batch import DURABILITY_LOCAL, Acknowledgement, Batch, BatchIds
 from muniment.log.committer import Committer
-from muniment.log.frame import MAX_ID_BYTES
+from muniment.log.frame import MAX_ID_BYTES, BatchId
 from muniment.log.health import Health, Stall, WriterMetrics
 from muniment.log.queue import BatchQueue
 from muniment.log.reader import ShardReader
@@ -126,7 +126,8 @@ class Writer:
                 raise Unavailable("the log is closing")
             if not (health := self.seen_health()).ok:
                 self.metrics.refused += 1
-                raise self._refusal(health.reason, retry_after=2)
+                refusal = StorageFailing if self.health.ok else self._refusal
+                raise refusal(health.reason, retry_after=2)
             if not self._queue.has_room(batch):
                 self.metrics.refused += 1
                 raise Overloaded(f"{self._queue.size:,} bytes wait for the disk")
@@ -235,18 +236,23 @@ class Writer:
                 return
             self._durable(fresh, first, receipt, self._clock.monotonic() - started)
         for waiting, known in repeated:
-            self._repetitions.replay(waiting, known)
+            self._replay(waiting, known)
         if fresh:
             self._tell()
 
     def _durable(self, fresh: Sequence[Waiting], first: int, receipt: str, seconds: float) -> None:
         """Counts, shows and acknowledges a group commit."""
+        self._stall.goes_on()
         self.metrics.entries += sum(waiting.batch.count for waiting in fresh)
         self.metrics.bytes += sum(waiting.batch.size for waiting in fresh)
         self.metrics.commits += 1
         self.metrics.sync_seconds += seconds
         self._reader.advance(self._committer.tail.size)
         self._repetitions.acknowledge(fresh, first, receipt)
+
+    def _replay(self, waiting: Waiting, known: BatchId | None = None) -> None:
+        self._stall.goes_on()
+        self._repetitions.replay(waiting, known)
 
     def _tell(self) -> None:
         for callback in self.on_commit:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from random import Random
 
@@ -177,3 +179,20 @@ def test_tiles_that_are_not_written_yet_are_an_error_and_not_wrong() -> None:
     disk.plan = lambda step: None
     shard.close()
     assert shard.reader.tile(1, 0, 1) == Model([entry(str(n)) for n in range(256)]).tile(1, 0, 1)
+
+
+def test_a_reader_that_nobody_needs_is_gone_at_once() -> None:
+    """What it keeps is megabytes; who looks at many shards opens one after the other."""
+    shard, disk = new_shard()
+    take(shard, lines("a"))
+    other = ShardReader(DIRECTORY, disk)
+    other.advance(1)
+    assert other.entry(0) == entry("a")
+    gone = weakref.ref(other)
+    gc.disable()
+    try:
+        del other
+        assert gone() is None
+    finally:
+        gc.enable()
+    shard.close()

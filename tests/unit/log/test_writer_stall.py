@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
+from fake_clock import FakeClock
 from live_shard import eventually, lines, new_shard, take
 from simulated_disk import Fault, Step
 
 from muniment.errors import StorageFailing
 from muniment.log import health
+from muniment.log.health import STALL_SECONDS, Health, Stall
 
 
 def test_a_disk_that_hangs_is_told_and_comes_back(
@@ -48,3 +51,17 @@ def test_a_writer_that_waits_for_batches_does_not_hang(monkeypatch: pytest.Monke
     monkeypatch.setattr(health, "STALL_SECONDS", 0.0)
     eventually(lambda: shard.health.ok)
     shard.close()
+
+
+def test_work_that_goes_on_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: hands.now))
+    stall = Stall("web/11111111", FakeClock())
+    with stall.at_work():
+        for _ in range(3):
+            hands.now += STALL_SECONDS - 1
+            assert stall.of(Health()).ok
+            stall.goes_on()
+        hands.now += STALL_SECONDS
+        assert not stall.of(Health()).ok
+    assert stall.of(Health()).ok

@@ -140,6 +140,8 @@ class Retention:
                 ranges, seen = await self.resolve(one.log, hold, hold.seen)
                 await asyncio.to_thread(one.holds.see, hold.name, ranges, seen)
             except (MunimentError, OSError) as error:
+                if hold.name not in {kept.name for kept in one.holds}:
+                    continue  # it was released meanwhile
                 unseen = f"the hold {hold.name} was not looked through: {trouble_of(error)}"
                 _logger.warning("retention of %s: %s", one.log, unseen)
         return unseen

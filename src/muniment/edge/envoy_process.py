@@ -120,16 +120,18 @@ class Envoy:
 
     def _launch(self, *options: str) -> subprocess.Popen[bytes]:
         """Starts an Envoy on the files. Raises NoBinary."""
-        self._loaded = self._loads()
+        loads = self._loads()
         beside = shutil.which("envoy", path=str(Path(sys.executable).parent))
         timing = ("--drain-time-s", str(DRAIN_SECONDS), "--parent-shutdown-time-s")
         command = [beside or binary("envoy"), "-c", envoy.BOOTSTRAP, "-l", "warn", *options]
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [*command, *timing, str(DRAIN_SECONDS + 1)],
             cwd=self._directory,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._loaded = loads
+        return child
 
     def _base_id(self) -> str:
         try:

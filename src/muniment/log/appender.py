@@ -39,7 +39,8 @@ class Appender:
 
     What was refused may be applied again: it is not in the files as far as anybody was told.
     `fixed` says that segments end where it was planned, also after a failure. `on_seal` is told
-    of each segment that was sealed. `gave_up` says that the last one could not be.
+    of each segment that was sealed, `on_sync` of each answer of the disk. `gave_up` says that the
+    last segment could not be sealed.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Appender:
     ) -> None:
         self.tail = tail
         self.on_seal: Callable[[Path], None] | None = None
+        self.on_sync: Callable[[], None] = lambda: None
         self._disk, self._directory, self._origin = disk, directory, origin
         self._fixed = fixed
         self._file: AppendFile | None = None
@@ -97,6 +99,7 @@ class Appender:
         """Makes the tile files durable."""
         with _elsewhere("tiles"):
             self.tail.tiles.sync()
+        self.on_sync()
 
     def publish_pending(self) -> None:
         """Appends the checkpoint that is in the segment already to `checkpoints`."""
@@ -121,6 +124,7 @@ class Appender:
                 file.sync()
             finally:
                 file.close()
+        self.on_sync()
         self.tail.checkpoints = durable + len(data)
 
     def prepare(self, segment: int) -> None:
@@ -160,6 +164,7 @@ class Appender:
         for frame in frames:
             file.write(frame)
         file.sync()
+        self.on_sync()
         self.tail.offset += self._wanted
 
     def _ready(self, segment: int) -> AppendFile:
@@ -187,7 +192,9 @@ class Appender:
         self._file = self._disk.create(path)
         self._file.write(header.encode())
         self._file.sync()
+        self.on_sync()
         self._disk.sync_directory(self._directory)
+        self.on_sync()
         # In this order, as other threads look (`End.of`): no segment with the offset of another.
         tail.offset, tail.places, tail.segment = header.length, [], header
         self.gave_up = False
@@ -201,6 +208,7 @@ class Appender:
             return
         file = self._open()
         tail.tiles.sync()
+        self.on_sync()
         payload = seal_payload(tail.places)
         frame = Frame(Kind.SEAL, tail.size, 0, tail.root, payload).encode()
         self._append(file, frame + TRAILER.pack(END, tail.offset))

@@ -52,6 +52,10 @@ class Committer:
         """Has `callback` told of each segment that was sealed."""
         self._appender.on_seal = callback
 
+    def on_sync(self, callback: Callable[[], None]) -> None:
+        """Has `callback` told of each answer of the disk."""
+        self._appender.on_sync = callback
+
     def sign(self, size: int, root: bytes) -> str:
         """Returns the signed checkpoint of a tree of this log."""
         return self.planner.sign(size, root)

@@ -47,8 +47,9 @@ class Stall:
             self._began = None
 
     def goes_on(self) -> None:
-        """The thread has come on: what it waited for answered."""
-        self._began = time.monotonic()
+        """The thread has come on: what it waited for has answered."""
+        if self._began is not None:
+            self._began = time.monotonic()
 
     def of(self, health: Health) -> Health:
         """Returns a health, or that the disk does not answer; tells the log of it once."""

@@ -80,6 +80,7 @@ class Writer:
     def start(self, age: float = 0.0) -> None:
         """Starts the thread. `age` is that of the oldest entry in the open segment, in seconds."""
         self._committer.on_seal(self._sealed)
+        self._committer.on_sync(self._stall.goes_on)
         self._committer.planner.start_age(self._clock.monotonic() - age)
         self._thread.start()
 
@@ -242,7 +243,6 @@ class Writer:
 
     def _durable(self, fresh: Sequence[Waiting], first: int, receipt: str, seconds: float) -> None:
         """Counts, shows and acknowledges a group commit."""
-        self._stall.goes_on()
         self.metrics.entries += sum(waiting.batch.count for waiting in fresh)
         self.metrics.bytes += sum(waiting.batch.size for waiting in fresh)
         self.metrics.commits += 1

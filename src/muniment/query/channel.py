@@ -18,6 +18,9 @@ from muniment.errors import Overloaded, QueryError, Unavailable
 from muniment.query.protocol import MAX_LINE, MAX_REQUEST, read_error
 
 MAX_WAITING = 64
+MAX_UNREAD = 8 * MAX_REQUEST
+"""Bytes that wait for the process to read them; who gave up on an answer has left his there."""
+
 _ANSWER_SECONDS = 60.0
 _LISTEN_SECONDS, _SILENCES = 5.0, 12
 """A process speaks every second. One that says nothing for so many spans hangs: it is ended and
@@ -139,6 +142,8 @@ class Channel:
         process = self._process
         if process is None or process.stdin is None:
             raise Unavailable("the query process is starting")
+        if process.stdin.transport.get_write_buffer_size() > MAX_UNREAD:
+            raise Overloaded("the query process does not read what it is asked")
         try:
             process.stdin.write(line)
             await process.stdin.drain()
@@ -229,7 +234,7 @@ class Channel:
         with self._lock:
             self._news = set(self._sizes)
         with suppress(Unavailable):
-            # To open the indexes may take long; one that hangs meanwhile is ended by `_watch`.
+            # To open the indexes may take long; a process that hangs whole is ended by `_watch`.
             await self._ask("start", self._beginning(), None)
             self._ready = True
             up.set()

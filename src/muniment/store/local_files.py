@@ -98,8 +98,9 @@ class LocalFiles:
                 if not self.root.parent.is_dir():
                     raise StoreFailing(f"{self.root.parent} is not there", reason="unreachable")
                 self.root.mkdir(mode=0o700, exist_ok=True)
-                self._disk.make_directory(drafts)
+                self._disk.make_directory(self.root / OWN)
                 (self.root / OWN / GUARD).touch(mode=0o600)  # now: a full disk has no room for it
+                self._disk.make_directory(drafts)
             self._sweep(drafts)
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES) or not self.root.is_dir():
@@ -183,8 +184,13 @@ class LocalFiles:
         while True:
             path = self.root / OWN / DRAFTS / secrets.token_hex(16)
             descriptor = os.open(path, flags, 0o600)
-            if _locked(descriptor) and os.fstat(descriptor).st_nlink == 1:
-                return path, descriptor
+            try:
+                if _locked(descriptor) and os.fstat(descriptor).st_nlink == 1:
+                    return path, descriptor
+            except OSError:  # such as a share that knows no locks
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
+                raise
             os.close(descriptor)  # a sweep came between the two
 
     def _sweep(self, drafts: Path) -> None:

@@ -255,6 +255,26 @@ def test_a_node_that_fails_is_asked_where_to_begin_once_for_all_its_shards(
     assert [one.shard for one in refused] == names, "each is told"
 
 
+def test_a_shard_that_is_not_told_keeps_none_of_its_node_back(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = running.nodes.add("n0", shown(SOURCE), writable=True, minimum=MINIMUM)
+    state = ShardState(SIZE, str(SIGNER.verifier), writable=True, minimum=MINIMUM)
+    shards = {name: state_of(name, state) for name in ("00000000", "00000001")}
+    shown_by = replace(node.member(), shards={LOG: shards})
+    running.nodes.members = lambda: [shown_by]  # type: ignore[method-assign]
+    asked: list[str] = []
+
+    def base(self: Peer, log: str, shard: str, verifier: object) -> None:
+        asked.append(shard)
+        raise PeerFailing("500 of this shard")
+
+    monkeypatch.setattr(Peer, "base", base)
+    mirrors = running.make()
+    eventually(lambda: mirrors.look() or "00000001" in asked)
+    assert asked == ["00000000", "00000001"]
+
+
 def state_of(name: str, state: ShardState) -> ShardState:
     """The state of a shard with a key of its own name."""
     return replace(state, verifier=str(Signer(f"{LOG}/{name}", bytes(32)).verifier))

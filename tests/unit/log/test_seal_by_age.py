@@ -154,8 +154,12 @@ def test_a_seal_that_fails_is_made_good(fault: Fault, monkeypatch: pytest.Monkey
     with pytest.raises(StorageFailing):
         take(shard, lines("b"))
     disk.plan = lambda step: None
-    shard.seal()
-    eventually(lambda: shard.health.ok)
+
+    def is_woken() -> bool:
+        shard.seal()
+        return shard.health.ok
+
+    eventually(is_woken)
     assert take(shard, lines("c")).first == 1
     shard.close()
     assert verify_shard(DIRECTORY, disk=disk).findings == []

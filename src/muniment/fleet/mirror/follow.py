@@ -25,7 +25,7 @@ from muniment.fleet.mirror.adopt import Found, Nursery
 from muniment.fleet.mirror.archive import archived_minimum, archived_shards, archived_verifier
 from muniment.fleet.mirror.holders import Holders
 from muniment.fleet.mirror.pull import WAIT_SECONDS, Puller
-from muniment.fleet.mirror.rest import LONGEST_REFUSAL, Resting
+from muniment.fleet.mirror.rest import LONGEST_REFUSAL, SHARD_SECONDS, Resting
 from muniment.fleet.mirror.shard import MirroredShard
 from muniment.fleet.mirror.source import Peer, Source
 from muniment.fleet.mirror.status import MirrorState, MirrorStatus
@@ -85,6 +85,7 @@ class Mirrors:
         self._pullers: dict[Place, Puller] = {}
         self._refused: dict[Place, tuple[MirrorState, str]] = {}
         self._unfit = Resting(clock, self._random, LONGEST_REFUSAL)
+        self._silent = Resting(clock, self._random)
         self._looked_at_archive = float("-inf")
         self._lock = Lock()
         self._nursery = Nursery(data, disk, clock)
@@ -215,7 +216,7 @@ class Mirrors:
                 raise InputError(f"there are {self._max_shards:,} mirrors already")
             base = None
             if minimum and not self._holders.have_all(log, name):
-                if self._unfit.rests(source) and (log, name) in self._refused:
+                if self._silent.rests(source) and (log, name) in self._refused:
                     return
                 base = partial(self._base, log, name, source)
             shard = self._nursery.make(Found(log, name, source, verifier, base))
@@ -232,17 +233,18 @@ class Mirrors:
 
     def _base(self, log: str, name: str, source: str, verifier: Verifier) -> Base:
         """Where a copy begins, of a source. One that fails, or lies of a shard, rests a while."""
-        if self._unfit.rests(source):
+        if self._silent.rests(source):
             raise PeerFailing(f"{source} has just failed: it is asked again later")
         try:
             found = Peer(self._calls, source, self._clock).base(log, name, verifier)
         except PeerFailing:
-            self._unfit.longer(source)  # or each of its shards would hold up all others
+            self._silent.longer(source)  # or each of its shards would hold up all others
+            self._unfit.rest(f"{log}/{name} {source}", SHARD_SECONDS)  # its others come first
             raise
         except Corrupt as error:
             self._unfit.longer(f"{log}/{name} {source}")
             raise PeerFailing(error.detail) from error
-        self._unfit.well(source)
+        self._silent.well(source)
         return found
 
     def _is_damaged(self, log: str, name: str) -> bool:

@@ -11,6 +11,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 LONGEST_REFUSAL = 300.0
 """Seconds that a source rests at most which showed what does not hold."""
 
+SHARD_SECONDS = 60.0
+"""Seconds that a shard rests at a source which did not tell where it begins."""
+
 MOST_RESTING = 256
 
 

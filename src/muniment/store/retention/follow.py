@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock as Mutex
 
 from muniment.clock import Clock
-from muniment.errors import MunimentError, NotFound
+from muniment.errors import MunimentError, NotFound, Unavailable
 from muniment.log.disk import Disk
 from muniment.store.archive.port import Destination
 from muniment.store.retention.acts import OpenShard
@@ -32,7 +32,7 @@ SOONEST = 1.0
 """Seconds between two rounds, whatever is due."""
 
 AGAIN = 60.0
-"""Seconds until entries are looked through again that could not be."""
+"""Seconds until holds are looked through again where search was not there; then twice as long."""
 
 _logger = logging.getLogger(__name__)
 
@@ -100,14 +100,15 @@ class Retention:
     async def run(self, stopping: asyncio.Event) -> None:
         """Goes on until `stopping`."""
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        soon = AGAIN / 2
         while not stopping.is_set():
             self._woken.clear()
             again = False
             for one in self.logs.values():
-                unseen = await self._resolve_holds(one)
-                await asyncio.to_thread(self.round, one, unseen)
-                again |= bool(unseen)
-            rest = min(self._rest(), AGAIN) if again else self._rest()
+                again |= await self._resolve_holds(one)
+                await asyncio.to_thread(self.round, one)
+            soon = min(2 * soon, self._pause) if again else AGAIN / 2
+            rest = min(self._rest(), soon) if again else self._rest()
             waits = {asyncio.create_task(event.wait()) for event in (stopping, self._woken)}
             with suppress(TimeoutError):
                 await asyncio.wait(waits, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
@@ -127,12 +128,12 @@ class Retention:
         due = [(state.next - now).total_seconds() for state in states if state.next is not None]
         return max(SOONEST, min([self._pause, *due]))
 
-    async def _resolve_holds(self, one: LogRetention) -> str:
-        """Looks which new entries are about objects on hold; returns what kept it from that.
+    async def _resolve_holds(self, one: LogRetention) -> bool:
+        """Looks which new entries are about objects on hold; until then everything new is held.
 
-        Until it was looked through, everything new is held.
+        What keeps it from that is in the log's `unseen`. Returns whether to try again soon.
         """
-        unseen = ""
+        unseen, again = "", False
         for hold in one.holds:
             if hold.what is not What.OBJECT or self.resolve is None:
                 continue
@@ -143,16 +144,16 @@ class Retention:
                 if hold.name not in {kept.name for kept in one.holds}:
                     continue  # it was released meanwhile
                 unseen = f"the hold {hold.name} was not looked through: {trouble_of(error)}"
-                _logger.warning("retention of %s: %s", one.log, unseen)
-        return unseen
+                again |= isinstance(error, Unavailable)
+        if unseen not in ("", one.unseen):
+            _logger.warning("retention of %s: %s", one.log, unseen)
+        one.unseen = unseen
+        return again
 
-    def round(self, one: LogRetention, unseen: str = "") -> None:
-        """Does for one log what is to be done now; what cannot be done is in its states.
-
-        `unseen` is what kept objects on hold from being looked for.
-        """
+    def round(self, one: LogRetention) -> None:
+        """Does for one log what is to be done now; what cannot be done is in its states."""
         with self._mutex:
-            one.trouble = unseen
+            one.trouble = one.unseen
             if not self._try(one, one.holds.find):
                 return
             self._try(one, one.put_on_record)

@@ -42,6 +42,7 @@ class LogRetention:
 
     By the name of a store, `archived` are the keys that the archive was told to hold and `served`
     when it was given what; `agreeing` are the stores that record no longer retention.
+    `unseen` says why new entries could not be looked through for objects on hold.
     """
 
     log: str
@@ -54,6 +55,7 @@ class LogRetention:
     clock: Clock
     states: dict[str, StoreState] = field(default_factory=dict)
     trouble: str = ""
+    unseen: str = ""
     archived: dict[str, set[str]] = field(default_factory=dict)
     agreeing: set[str] = field(default_factory=set)
     served: dict[str, tuple[float, object]] = field(default_factory=dict)

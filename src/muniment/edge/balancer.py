@@ -60,6 +60,11 @@ def spawn(command: Sequence[str], directory: Path, number: int) -> subprocess.Po
     )
 
 
+def is_alive(child: subprocess.Popen[bytes] | None) -> bool:
+    """Whether there is a child, and it has not ended."""
+    return child is not None and child.poll() is None
+
+
 def end(child: subprocess.Popen[bytes], number: int, seconds: float) -> None:
     """Ends a child gently by a signal, after `seconds` by SIGTERM, in the end by SIGKILL."""
     for how, patience in ((number, seconds), (15, 5.0), (9, 5.0)):

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from muniment.edge import envoy
-from muniment.edge.balancer import EdgeFailing, end
+from muniment.edge.balancer import EdgeFailing, end, is_alive
 from muniment.edge.description import Description
 from muniment.edge.files import certificates, content
 from muniment.edge.renderers import binary
@@ -58,7 +58,7 @@ class Envoy:
     @property
     def running(self) -> bool:
         """See Balancer. One that is late may have taken over by now."""
-        return _is_alive(self._child) or _is_alive(self._coming)
+        return is_alive(self._child) or is_alive(self._coming)
 
     def start(self) -> None:
         """See Balancer."""
@@ -86,9 +86,9 @@ class Envoy:
             try:
                 self._wait_ready(self._coming, self._epoch + 1)
             except EdgeFailing:
-                if not _is_alive(self._child):  # nobody serves: `start` is better
+                if not is_alive(self._child):  # nobody serves: `start` is better
                     end(self._coming, signal.SIGTERM, 5.0)
-                if not _is_alive(self._coming):
+                if not is_alive(self._coming):
                     self._coming, self._loaded = None, ""
                 raise
             self._epoch += 1
@@ -173,10 +173,6 @@ class Envoy:
     def _loads(self) -> str:
         """Tells what Envoy reads only when it starts."""
         return content([self._directory / envoy.BOOTSTRAP, *self._certificates])
-
-
-def _is_alive(child: subprocess.Popen[bytes] | None) -> bool:
-    return child is not None and child.poll() is None
 
 
 class _Unix(http.client.HTTPConnection):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from muniment.balancer.haproxy import Refused, StatsSocket, Unreachable, info
 from muniment.edge import haproxy
-from muniment.edge.balancer import EdgeFailing, end, spawn
+from muniment.edge.balancer import EdgeFailing, end, is_alive, spawn
 from muniment.edge.description import Description
 from muniment.edge.renderers import binary
 from muniment.errors import MunimentError
@@ -63,7 +63,7 @@ class HAProxy:
     @property
     def running(self) -> bool:
         """See Balancer."""
-        return self._child is not None and self._child.poll() is None
+        return is_alive(self._child)
 
     def start(self) -> None:
         """See Balancer. What an earlier supervisor left behind ends once this one listens."""

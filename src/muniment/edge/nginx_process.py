@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from muniment.edge import nginx
-from muniment.edge.balancer import EdgeFailing, end, spawn
+from muniment.edge.balancer import EdgeFailing, end, is_alive, spawn
 from muniment.edge.description import Description
 
 READY_SECONDS = 15.0
@@ -40,7 +40,7 @@ class Nginx:
     @property
     def running(self) -> bool:
         """See Balancer."""
-        return self._child is not None and self._child.poll() is None
+        return is_alive(self._child)
 
     def start(self) -> None:
         """See Balancer. What an earlier supervisor left behind ends first: it has the addresses."""
